@@ -1,0 +1,1 @@
+"""Side by side with the official packages and the bare tools: ratios, not times."""

@@ -1,0 +1,1 @@
+"""The one door to Dagster: its private names, its failures, its metadata keys."""

@@ -1,0 +1,52 @@
+"""Take secrets out of text that leaves the process: logs, errors, metadata, messages.
+
+Two ways to know a secret: by its shape (a Slack token, the password in a URL), or because the
+caller names it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MASK = "***"
+
+_SHORTEST_NAMED_SECRET = 4
+_SHAPES = (
+    # https://api.slack.com/concepts/token-types
+    re.compile(r"\bxox[a-z](?:\.[a-z]+)?-[A-Za-z0-9-]{4,}"),
+    re.compile(r"\bxapp-[A-Za-z0-9-]{4,}"),
+    # The password of scheme://user:password@host; the user stays, it helps to find the mistake.
+    re.compile(r"(?<=://)(?P<keep>[^\s:/@]+:)[^\s/@]+(?=@)"),
+    re.compile(r"(?P<keep>\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{8,}"),
+    re.compile(
+        r"(?P<keep>\b[\w-]*(?:password|passwd|secret|token|api_?key|private_?key)[\"']?\s*[=:]\s*[\"']?)"
+        r"[^\s\"',;&)}\]]+",
+        re.IGNORECASE,
+    ),
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL),
+    re.compile(r"\bmotherduck_token=[^&\s]+"),
+)
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return `text` with every secret replaced by `***`.
+
+    Args:
+        secrets: Values to remove wherever they stand, whatever their shape. A value of under
+            four characters is left: removing it would mangle the text and hide nothing.
+    """
+    for secret in sorted(
+        {s for s in secrets if len(s) >= _SHORTEST_NAMED_SECRET}, key=len, reverse=True
+    ):
+        text = text.replace(secret, MASK)
+    for shape in _SHAPES:
+        text = shape.sub(_masked, text)
+    return text
+
+
+def _masked(match: re.Match[str]) -> str:
+    return match.groupdict().get("keep", "") + MASK

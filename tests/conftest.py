@@ -1,0 +1,39 @@
+"""What holds for every test: homes inside the checkout, no telemetry, nothing from the machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HOME = ROOT / ".home" / "tests"
+
+os.environ.update(
+    {
+        # Tools that keep things in the home directory keep them in the checkout.
+        "HOME": str(HOME),
+        "DLT_DATA_DIR": str(HOME / "dlt"),
+        "MPLCONFIGDIR": str(HOME / "matplotlib"),
+        # Telemetry would only wait for its time-outs.
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DO_NOT_TRACK": "1",
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+    }
+)
+for name in (
+    "DAGSTER_HOME",
+    "DAGSTER_IS_DEV_CLI",
+    "DBT_PROFILES_DIR",
+    "DBT_TARGET",
+    "SLACK_BOT_TOKEN",
+):
+    os.environ.pop(name, None)
+HOME.mkdir(parents=True, exist_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def _a_working_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a test writes by a relative path lands in its own temporary folder."""
+    monkeypatch.chdir(tmp_path)
