@@ -14,7 +14,7 @@ from dagster import Failure
 from dagweave._kernel.errors import DagweaveError, WorkFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 F = TypeVar("F", bound=Failure)
 
@@ -32,7 +32,7 @@ def as_failure(error: DagweaveError, kind: type[F] = Failure) -> F:
 
 
 @contextmanager
-def failures(kind: type[Failure] = Failure) -> Iterator[None]:
+def failures(kind: type[Failure] = Failure) -> Generator[None]:
     """Within the block, an error of ours leaves as a Dagster failure of the given `kind`."""
     try:
         yield

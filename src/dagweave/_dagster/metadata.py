@@ -8,6 +8,13 @@ from __future__ import annotations
 TABLE_NAME = "dagster/table_name"
 """`database.schema.table`, as the warehouse spells it; the database may be missing."""
 
+LOOSE_TABLE_NAME = "dagweave/loose_table_name"
+"""The same, on a dependency that was deliberately not linked.
+
+Dagster's core links dependencies by equal `dagster/table_name` texts by itself, makes circles of
+them, and refuses the whole code location where two assets have the same text.
+"""
+
 STORAGE_KIND = "dagster/storage_kind"
 """The kind of warehouse the table is in: `duckdb`, `snowflake`, …"""
 

@@ -11,9 +11,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from dagster import MetadataValue
+from dagster import TextMetadataValue
 
-from dagweave._dagster.metadata import STORAGE_KIND, STORAGE_LOCATION, TABLE_NAME
+from dagweave._dagster.metadata import (
+    LOOSE_TABLE_NAME,
+    STORAGE_KIND,
+    STORAGE_LOCATION,
+    TABLE_NAME,
+)
 from dagweave._kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -117,7 +122,7 @@ class TableRef:
         Raises:
             InvalidInput: It names one that cannot be read.
         """
-        text = _text(metadata.get(TABLE_NAME))
+        text = _text(metadata.get(TABLE_NAME)) or _text(metadata.get(LOOSE_TABLE_NAME))
         if not text:
             return None
         return cls.parse(
@@ -182,6 +187,6 @@ def _unquoted(match: re.Match[str]) -> str:
 
 
 def _text(value: object) -> str | None:
-    if isinstance(value, MetadataValue):
-        value = value.value
+    if isinstance(value, TextMetadataValue):
+        return value.text
     return value if isinstance(value, str) else None
