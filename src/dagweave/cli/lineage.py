@@ -1,0 +1,95 @@
+"""`dagweave lineage`: what is linked by physical table, what is ambiguous, what stayed loose."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from dagweave._dagster.locations import Target, load_repositories
+from dagweave.weaving import Lineage, find_lineage
+from dagweave.weaving.report import shown
+
+EXIT_LOOSE = 3
+
+
+def command(
+    *,
+    module: Annotated[
+        list[str] | None, typer.Option("-m", "--module-name", help="Module with definitions.")
+    ] = None,
+    python_file: Annotated[
+        list[str] | None, typer.Option("-f", "--python-file", help="File with definitions.")
+    ] = None,
+    workspace: Annotated[
+        list[str] | None, typer.Option("-w", "--workspace", help="A workspace.yaml.")
+    ] = None,
+    working_directory: Annotated[
+        str | None, typer.Option("-d", "--working-directory", help="Where imports start.")
+    ] = None,
+    attribute: Annotated[
+        str | None, typer.Option("-a", "--attribute", help="The name of the definitions.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Exit with 3 if a table that is read has no one writer."),
+    ] = False,
+) -> None:
+    """Show how assets are linked by physical table.
+
+    Example: dagweave lineage -m my_project.definitions
+
+    Exits with 0; with 1 if the definitions do not load; with --strict, with 3 if a dependency
+    whose table is known is ambiguous or loose.
+    """
+    target = Target(
+        modules=tuple(module or ()),
+        python_files=tuple(python_file or ()),
+        workspaces=tuple(workspace or ()),
+        working_directory=working_directory,
+        attribute=attribute,
+    )
+    unclear = False
+    for location, repository in load_repositories(target):
+        woven = Lineage.from_metadata(repository.metadata)
+        found = woven or find_lineage(repository.assets_defs_by_key.values(), {})
+        unclear |= bool(found.ambiguous) or any(loose.table for loose in found.loose)
+        if json:
+            sys.stdout.write(found.to_json() + "\n")
+        else:
+            _show(location, found, is_woven=woven is not None)
+    if strict and unclear:
+        raise typer.Exit(EXIT_LOOSE)
+
+
+def _show(location: str, found: Lineage, *, is_woven: bool) -> None:
+    console = Console()
+    console.print(f"[bold]{location}[/]")
+    if not is_woven:
+        console.print(
+            "These definitions are not woven: wrap them in dagweave.weaving.weave(...).\n"
+            "Below is what their metadata alone would link.",
+            style="yellow",
+        )
+    links = Table("reader", "depended on", "is written by", "table", box=None, pad_edge=False)
+    for link in found.links:
+        links.add_row(shown(link.reader), shown(link.loose), shown(link.writer), link.table)
+    console.print(f"\n{len(found.links)} linked by physical table", style="green")
+    if found.links:
+        console.print(links)
+    if found.ambiguous:
+        console.print(f"\n{len(found.ambiguous)} ambiguous, left as they were", style="red")
+        for item in found.ambiguous:
+            writers = " or ".join(shown(writer) for writer in item.writers)
+            console.print(f"{shown(item.reader)} reads {item.table}, written by {writers}")
+    if found.loose:
+        console.print(f"\n{len(found.loose)} loose", style="yellow")
+        for item in found.loose:
+            table = f" ({item.table})" if item.table else ""
+            console.print(
+                f"{shown(item.reader)} depends on {shown(item.loose)}{table}: {item.reason}"
+            )

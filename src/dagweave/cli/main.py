@@ -1,0 +1,60 @@
+"""The `dagweave` command: what every subcommand shares, and where they are found.
+
+A subcommand that needs an extra (`dagweave demo`) announces itself by the entry point
+`dagweave.commands`, so that this module knows none of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib.metadata import entry_points, version
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from dagweave._kernel.errors import DagweaveError, MissingExtra
+from dagweave.cli import lineage
+
+COMMANDS = "dagweave.commands"
+
+app = typer.Typer(
+    name="dagweave",
+    help="The modern data stack, woven into open-source Dagster.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("lineage")(lineage.command)
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- the signature that typer calls
+    if wanted:
+        print(version("dagweave"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    if os.environ.get("DAGWEAVE_LOG", "").lower() == "debug":
+        logging.basicConfig(level=logging.DEBUG)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is shown as a message, with exit code 1."""
+    for entry in entry_points(group=COMMANDS):
+        app.command(entry.name)(entry.load())
+    try:
+        app()
+    except DagweaveError as error:
+        kind = "Not installed" if isinstance(error, MissingExtra) else type(error).__name__
+        Console(stderr=True).print(f"{kind}: {error}", style="red", markup=False, highlight=False)
+        sys.exit(1)
