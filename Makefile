@@ -34,10 +34,10 @@ check: .venv/ready ## Linter, layers, types
 	$(BIN)/basedpyright
 
 test-duckdb1: .venvs/duckdb1/ready ## The warehouse tests, on DuckDB 1.x
-	.venvs/duckdb1/bin/python -m pytest -q -n $(JOBS) tests/duckdb tests/warehouse
+	.venvs/duckdb1/bin/python -m pytest -q -n $(JOBS) --dist loadgroup tests/duckdb tests/warehouse
 
 test-main: .venv/ready .venvs/bare/ready ## Every test, on DuckDB 2.x
-	$(BIN)/python -m pytest -q -n $(JOBS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
 
 bench: .venv/ready .venvs/official/ready ## Side by side with the official packages and the bare tools
 	$(BIN)/python -m benchmarks $(ARGS)
