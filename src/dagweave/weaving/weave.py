@@ -92,19 +92,19 @@ def find_lineage(assets: Iterable[object], resources: Mapping[str, object]) -> L
     links: list[Link] = []
     ambiguous: list[Ambiguous] = []
     loose: list[Loose] = []
-    children = _children(tables)
+    parents = {key: set(found) for key, found in tables.parents.items()}
     for read in tables.reads:
         candidates = writers_by_name[read.table.name.casefold()] if read.table else []
         writers = [
             w for w in candidates if read.table and tables.written[w].same_table_as(read.table)
         ]
-        usable = [writer for writer in writers if not _is_downstream(writer, read, children)]
+        usable = [writer for writer in writers if not _comes_after(writer, read, parents)]
         key, table = tuple(read.key.path), str(read.table) if read.table else None
         for reader in (tuple(reader.path) for reader in read.readers):
             if table is not None and len(usable) == 1:
                 writer = tuple(usable[0].path)
                 links.append(Link(reader=reader, loose=key, writer=writer, table=table))
-                children[usable[0]].update(read.readers)
+                parents.setdefault(AssetKey(reader), set()).add(usable[0])
             elif table is not None and usable:
                 paths = tuple(sorted(tuple(writer.path) for writer in usable))
                 ambiguous.append(Ambiguous(reader=reader, loose=key, writers=paths, table=table))
@@ -114,27 +114,21 @@ def find_lineage(assets: Iterable[object], resources: Mapping[str, object]) -> L
     return Lineage(links=tuple(links), ambiguous=tuple(ambiguous), loose=tuple(loose))
 
 
-def _children(tables: Tables) -> defaultdict[AssetKey, set[AssetKey]]:
-    children: defaultdict[AssetKey, set[AssetKey]] = defaultdict(set)
-    for child, parents in tables.parents.items():
-        for parent in parents:
-            children[parent].add(child)
-    return children
+def _comes_after(writer: AssetKey, read: Read, parents: Mapping[AssetKey, set[AssetKey]]) -> bool:
+    """Whether the writer itself depends on a reader, so that a link would close a circle.
 
-
-def _is_downstream(
-    writer: AssetKey, read: Read, children: Mapping[AssetKey, set[AssetKey]]
-) -> bool:
-    """Whether the writer itself comes after a reader, so that a link would close a circle."""
+    Looks upwards, since most writers are ingested and have little above them.
+    """
+    readers = set(read.readers)
     seen: set[AssetKey] = set()
-    waiting = list(read.readers)
+    waiting = [writer]
     while waiting:
         key = waiting.pop()
-        if key == writer:
+        if key in readers:
             return True
         if key not in seen:
             seen.add(key)
-            waiting.extend(children.get(key, ()))
+            waiting.extend(parents.get(key, ()))
     return False
 
 
@@ -190,9 +184,10 @@ class _Links:
             return relinked
         if isinstance(asset, AssetChecksDefinition):
             return _moved_checks(asset, wanted)
-        unlinked = relinked
-        if any(_as_one(spec, unlinked, wanted) != spec for spec in unlinked.specs):
-            relinked = unlinked.map_asset_specs(lambda spec: _as_one(spec, unlinked, wanted))
+        arguments = _arguments(asset)
+        specs = {spec.key: _as_one(spec, arguments, wanted) for spec in relinked.specs}
+        if any(specs[spec.key] is not spec for spec in relinked.specs):
+            relinked = relinked.map_asset_specs(lambda spec: specs[spec.key])
         return relinked.with_attributes(asset_key_replacements=wanted)
 
     def _disarmed(self, spec: AssetSpec) -> AssetSpec:
@@ -229,30 +224,39 @@ def _moved_checks(
     )
 
 
+def _arguments(asset: AssetsDefinition) -> frozenset[AssetKey]:
+    """The keys that the function takes as arguments, rather than only depends on."""
+    inputs = asset.node_def.input_dict
+    return frozenset(
+        key
+        for name, key in asset.keys_by_input_name.items()
+        if name in inputs and not inputs[name].dagster_type.is_nothing
+    )
+
+
 def _as_one(
-    spec: AssetSpec, asset: AssetsDefinition, wanted: Mapping[AssetKey, AssetKey]
+    spec: AssetSpec, arguments: frozenset[AssetKey], wanted: Mapping[AssetKey, AssetKey]
 ) -> AssetSpec:
     """Give dependencies that will be one after linking the same partition mapping and metadata.
 
     Dagster takes equal dependencies on one asset for one, and refuses unequal ones. That of an
     argument counts most, then the one that was not loose to begin with.
     """
-    arguments = {
-        key
-        for name, key in asset.keys_by_input_name.items()
-        if not asset.node_def.input_dict[name].dagster_type.is_nothing
-    }
+    targets = [wanted.get(dep.asset_key, dep.asset_key) for dep in spec.deps]
+    if len(set(targets)) == len(targets):
+        return spec
     first: dict[AssetKey, AssetDep] = {}
     for dep in sorted(
         spec.deps, key=lambda dep: (dep.asset_key not in arguments, dep.asset_key in wanted)
     ):
         first.setdefault(wanted.get(dep.asset_key, dep.asset_key), dep)
-    deps: list[AssetDep] = []
-    for dep in spec.deps:
-        kept = first[wanted.get(dep.asset_key, dep.asset_key)]
-        deps.append(
+    return spec.replace_attributes(
+        deps=[
             AssetDep(
-                dep.asset_key, partition_mapping=kept.partition_mapping, metadata=kept.metadata
+                dep.asset_key,
+                partition_mapping=first[target].partition_mapping,
+                metadata=first[target].metadata,
             )
-        )
-    return spec if deps == list(spec.deps) else spec.replace_attributes(deps=deps)
+            for dep, target in zip(spec.deps, targets, strict=True)
+        ]
+    )
