@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["dagweave.testing.fixtures"]
+
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".home" / "tests"
 
@@ -25,6 +27,7 @@ os.environ.update(
 for name in (
     "DAGSTER_HOME",
     "DAGSTER_IS_DEV_CLI",
+    "DAGWEAVE_SLACK_BASE_URL",
     "DBT_PROFILES_DIR",
     "DBT_TARGET",
     "SLACK_BOT_TOKEN",

@@ -6,14 +6,28 @@ that a new Dagster is checked here and nowhere else. What is costly to import is
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
+# Users subclass the first and are handed the second: what they wrote for the official I/O managers
+# must be the same classes here. Dagster exports none of them.
+from dagster._core.storage.db_io_manager import DbTypeHandler as DbTypeHandler
+from dagster._core.storage.db_io_manager import TablePartitionDimension as TablePartitionDimension
+from dagster._core.storage.db_io_manager import TableSlice as TableSlice
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from dagster import RepositoryDefinition
+    from dagster import (
+        AssetKey,
+        AssetSpec,
+        HookContext,
+        InputContext,
+        PartitionsDefinition,
+        RepositoryDefinition,
+    )
 
 USAGE_ERRORS: tuple[type[Exception], ...] = (click.UsageError,)
 """What Dagster raises for a target that is not there. Its command line is built on click."""
@@ -58,3 +72,69 @@ def load_in_process(origin: Any, entry_point: Sequence[str]) -> Iterator[Reposit
         container_context=None,
     )
     yield from loaded.definitions_by_name.values()
+
+
+@dataclass(frozen=True)
+class HookedStep:
+    """What a hook's context does not tell of the step that it is called for."""
+
+    asset_keys: frozenset[AssetKey]
+    partition: str | None
+
+
+def hooked_step(context: HookContext) -> HookedStep:
+    """The assets and the partition of the step that just ended.
+
+    Private, since `HookContext` offers neither; the public way to them would read every planned
+    event of the run once per hook. A context made by `build_hook_context` has no step.
+    """
+    step = getattr(context, "_step_execution_context", None)
+    if step is None:
+        return HookedStep(frozenset(), None)
+    tags = step.run_tags
+    start, end = (tags.get(f"dagster/asset_partition_range_{edge}") for edge in ("start", "end"))
+    partition = tags.get("dagster/partition") or (f"{start}...{end}" if start and end else None)
+    assets = step.assets_def
+    return HookedStep(frozenset(assets.keys if assets else ()), partition)
+
+
+def as_stored_by(spec: AssetSpec, io_manager_key: str) -> AssetSpec:
+    """A spec whose asset is read through an I/O manager, though the step hands it no value.
+
+    Private, since publicly a spec with an I/O manager is one whose step returns what to store.
+    """
+    from dagster import Nothing
+    from dagster._core.definitions.assets.definition.asset_spec import (
+        SYSTEM_METADATA_KEY_DAGSTER_TYPE,
+    )
+
+    stored = spec.with_io_manager_key(io_manager_key)
+    return stored.merge_attributes(metadata={SYSTEM_METADATA_KEY_DAGSTER_TYPE: Nothing})
+
+
+@dataclass(frozen=True)
+class StepPartitions:
+    """The partitions that a step runs for."""
+
+    definition: PartitionsDefinition[Any]
+    keys: Sequence[str]
+
+
+def step_partitions(context: InputContext) -> StepPartitions | None:
+    """The partitions that the step runs for whose input is loaded; `None` if it has none.
+
+    Private, since `InputContext` offers the partitions of what is loaded, and of its own step no
+    more than the one key of a run that has one. A context made by `build_input_context` has no
+    step.
+    """
+    from dagster._core.definitions.partitions.context import partition_loading_context
+
+    step = getattr(context, "_step_context", None)
+    definition = step.assets_def.partitions_def if step is not None and step.assets_def else None
+    if step is None or definition is None or not step.has_partitions:
+        return None
+    span = step.partition_key_range
+    if span.start == span.end:
+        return StepPartitions(definition, [span.start])
+    with partition_loading_context(dynamic_partitions_store=step.instance):
+        return StepPartitions(definition, definition.get_partition_keys_in_range(span))

@@ -19,16 +19,26 @@ _SHAPES = (
     # https://api.slack.com/concepts/token-types
     re.compile(r"\bxox[a-z](?:\.[a-z]+)?-[A-Za-z0-9-]{4,}"),
     re.compile(r"\bxapp-[A-Za-z0-9-]{4,}"),
+    # https://github.blog/engineering/behind-githubs-new-authentication-token-formats
+    re.compile(r"\b(?:gh[pousr]|github_pat)_\w{16,}"),
     # The password of scheme://user:password@host; the user stays, it helps to find the mistake.
-    re.compile(r"(?<=://)(?P<keep>[^\s:/@]+:)[^\s/@]+(?=@)"),
-    re.compile(r"(?P<keep>\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{8,}"),
+    # A password with an @ in it ends at the last one.
+    re.compile(r"(?<=://)(?P<keep>[^\s:/@]*:)[^\s/]+(?=@)"),
     re.compile(
-        r"(?P<keep>\b[\w-]*(?:password|passwd|secret|token|api_?key|private_?key)[\"']?\s*[=:]\s*[\"']?)"
-        r"[^\s\"',;&)}\]]+",
+        r"(?P<keep>\b(?:Bearer|Basic)\s+)(?!auth|token|credential|realm)[A-Za-z0-9._~+/=-]{8,}"
+    ),
+    # password=..., "token": "...", AWS_SECRET_ACCESS_KEY: ..., and the same within a JSON string.
+    re.compile(
+        r"(?P<keep>(?:password|passwd|secret|token|(?:api|access|private)[_-]?key)"
+        r"(?:\\?[\"'])?\s*[=:]\s*)"
+        r"(?:\\\"[^\"]*\\\"|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[\"']?[^\s\"',;&)}\]]+)",
         re.IGNORECASE,
     ),
-    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL),
-    re.compile(r"\bmotherduck_token=[^&\s]+"),
+    # Bounded, so that a text of many beginnings and no end does not take long.
+    re.compile(
+        r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.{0,20000}?-----END [A-Z ]{0,30}PRIVATE KEY-----",
+        re.DOTALL,
+    ),
 )
 
 

@@ -1,1 +1,12 @@
-"""To be written."""
+"""For your tests, and ours: local servers of the vendors, contracts of the families, a clock.
+
+`pytest_plugins = ["dagweave.testing.fixtures"]` in your `conftest.py` brings the fixtures; nothing
+of this is loaded unless it is asked for.
+"""
+
+from __future__ import annotations
+
+from dagweave.testing.clock import FakeClock
+from dagweave.testing.slack import Channel, Fault, PostedMessage, SlackServer
+
+__all__ = ["Channel", "FakeClock", "Fault", "PostedMessage", "SlackServer"]

@@ -1,0 +1,56 @@
+"""Make text fit to be shown: cut, listed, without what no screen can show. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+# Colours and cursor moves, as dbt and pytest write them.
+_TERMINAL_CODE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Return `text` without terminal codes, and with `�` for what is not a character at all."""
+    text = _TERMINAL_CODE.sub("", text).replace("\r\n", "\n")
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def cut(text: str, limit: int, *, width: Callable[[str], int] = len) -> str:
+    """Return `text` if it fits into `limit`, else its head and its tail, and how much is missing.
+
+    An error says what it is at its start and often why at its end, so both ends stay, in equal
+    parts.
+
+    Args:
+        limit: The most that the result may measure, as the sum of `width` over its characters. A
+            limit too small for the note about what is missing yields a bare head.
+        width: What one character takes once it is escaped for its destination.
+    """
+    if sum(map(width, text)) <= limit:
+        return text
+    note = f"\n… {len(text):,} characters in all, cut …\n"
+    room = limit - sum(map(width, note))
+    if room <= 0:
+        return text[: _fitting(text, limit, width)]
+    head = _fitting(text, room - room // 2, width)
+    tail = _fitting(text[::-1], room // 2, width)
+    return text[:head] + note + text[len(text) - tail :]
+
+
+def listed(names: Sequence[str], *, limit: int) -> str:
+    """Return `names` as `a, b, c`, the first `limit` of them: `a, b and 3 more`."""
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
+
+
+def _fitting(text: str, room: int, width: Callable[[str], int]) -> int:
+    """How many characters from the start of `text` fit into `room`."""
+    for count, character in enumerate(text):
+        room -= width(character)
+        if room < 0:
+            return count
+    return len(text)
