@@ -8,7 +8,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 from rich.console import Console
@@ -72,7 +72,8 @@ def _run(home: Home, slack: SlackServer, console: Console, *, broken: bool) -> b
         os.environ["DAGWEAVE_DEMO_BREAK"] = "1"
     console.print(f"[bold]Dagweave demo[/]  writes to {home.root}")
     before = len(slack.inbox)
-    outcome = run_pipeline(console)
+    with _tools_write_to(home.log) as terminal:
+        outcome = run_pipeline(Console(file=terminal, highlight=False, soft_wrap=True))
     arrived = slack.inbox[before:]
     if outcome.success:
         show_summary(outcome, home, arrived, console)
@@ -90,6 +91,29 @@ def _slack(home: Home) -> Generator[SlackServer]:
         yield slack
 
 
+@contextmanager
+def _tools_write_to(log: Path) -> Generator[TextIO]:
+    """Within the block, what this process and its children print goes to `log`.
+
+    Yields the terminal that was standard output before, for what the demo itself says. Streams
+    are turned where the operating system has them, since dbt and Dagster write there.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = {stream: os.dup(stream) for stream in (1, 2)}
+    try:
+        with log.open("wb") as file, os.fdopen(os.dup(1), "w", buffering=1) as terminal:
+            for stream in saved:
+                os.dup2(file.fileno(), stream)
+            yield terminal
+            sys.stdout.flush()
+            sys.stderr.flush()
+    finally:
+        for stream, original in saved.items():
+            os.dup2(original, stream)
+            os.close(original)
+
+
 def _open_ui(home: Home, slack: SlackServer, port: int, console: Console) -> None:
     """Run `dagster dev` on the demo until it is interrupted."""
     if not home.database.exists():
@@ -99,7 +123,7 @@ def _open_ui(home: Home, slack: SlackServer, port: int, console: Console) -> Non
     url = f"http://127.0.0.1:{port}"
     arguments = ["-m", "dagweave.demo.definitions", "-h", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "dagster", "dev", *arguments, "--log-level", "warning"]
+        [sys.executable, "-m", "dagster", "dev", *arguments, "--log-level", "error"]
     )
     try:
         with console.status("Starting Dagster ..."):

@@ -3,6 +3,9 @@
 `dagweave demo` runs it, and `dagweave demo --ui` opens it in Dagster.
 """
 
+# The signatures of two functions of Dagster are partly untyped.
+# pyright: reportUnknownVariableType=false
+
 from __future__ import annotations
 
 from dagster import (

@@ -47,6 +47,11 @@ class Home:
         return self.root / "dbt_project"
 
     @property
+    def log(self) -> Path:
+        """What dlt, dbt and Dagster printed in the last run."""
+        return self.root / "run.log"
+
+    @property
     def inbox(self) -> Path:
         """The messages that arrived at the local Slack server."""
         return self.root / "slack_inbox.json"

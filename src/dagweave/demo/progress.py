@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 from dagster import AssetCheckSeverity, DagsterEventType, EventLogEntry, IntMetadataValue
 
-from dagweave._dagster.metadata import PARTITION_ROW_COUNT, ROW_COUNT
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dagster import AssetCheckEvaluation, MetadataValue
     from rich.console import Console
 
-# By preference: what dlt loaded, what a table holds, what a slice holds.
-_ROWS = ("rows_loaded", ROW_COUNT, PARTITION_ROW_COUNT)
+# What dlt loaded; what an I/O manager wrote.
+_ROWS = ("rows_loaded", "dagweave/rows_written")
 
 
 @dataclass
@@ -25,7 +23,6 @@ class Progress:
     """Listens to the events of a run; prints them and keeps what the summary needs."""
 
     console: Console
-    rows_by_asset: dict[str, int] = field(default_factory=dict)
     partitions_by_asset: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     seconds_by_step: dict[str, float] = field(default_factory=dict)
     passed: int = 0
@@ -59,11 +56,6 @@ class Progress:
             case _:
                 pass
 
-    @property
-    def rows(self) -> int:
-        """Rows written, over all assets that said how many."""
-        return sum(self.rows_by_asset.values())
-
     def _materialized(self, key: str, metadata: Mapping[str, MetadataValue]) -> None:
         first = key not in self.partitions_by_asset
         self.partitions_by_asset[key] += 1
@@ -71,8 +63,6 @@ class Progress:
             return
         found = (metadata.get(name) for name in _ROWS)
         rows = next((v.value for v in found if isinstance(v, IntMetadataValue)), None)
-        if rows is not None:
-            self.rows_by_asset[key] = rows
         counted = f"{rows:>9,} rows" if rows is not None else ""
         self.console.print(f"  [green]✓[/] {key:<34}{counted}")
 

@@ -32,11 +32,13 @@ def show_summary(
     progress = outcome.progress
     made = Table.grid(padding=(0, 2))
     made.add_row("assets", str(len(progress.partitions_by_asset)))
-    made.add_row("rows", f"{progress.rows:,}")
+    rows = (f"{count:,} {what}" for what, count in _rows(home).items())
+    made.add_row("rows", ", ".join(rows))
     checks = f"{progress.passed} passed"
     made.add_row("checks", checks + (f", {len(progress.warned)} warned" if progress.warned else ""))
     made.add_row("Slack", "; ".join(f"{m.channel}: {m.text}" for m in arrived) or "nothing arrived")
     made.add_row("data", str(home.database))
+    made.add_row("log", str(home.log))
     console.print()
     console.print(made)
     _show_seconds(outcome, console)
@@ -61,6 +63,24 @@ def show_failure(
         console.print("No message arrived at Slack.", style="red")
     _show_next(home, console)
     console.print("Run `dagweave demo` without --break to mend it.")
+
+
+def _rows(home: Home) -> dict[str, int]:
+    """How many rows there are, by who made them."""
+    import duckdb
+
+    made_by = {
+        "raw_nyc": "loaded by dlt",
+        "analytics_marts": "in dbt's marts",
+        "delays": "by Polars",
+    }
+    with duckdb.connect(str(home.database), read_only=True) as connection:
+        tables = connection.execute(
+            "select schema_name, sum(estimated_size)::bigint from duckdb_tables() "
+            "where not starts_with(table_name, '_dlt') group by 1"
+        ).fetchall()
+    counts = dict(tables)
+    return {what: counts[schema] for schema, what in made_by.items() if schema in counts}
 
 
 def _described(check: AssetCheckEvaluation) -> str:

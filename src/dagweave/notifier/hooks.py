@@ -9,7 +9,13 @@ from __future__ import annotations
 import traceback
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from dagster import DagsterEventType, Failure, HookDefinition, HookExecutionResult
+from dagster import (
+    AssetCheckSeverity,
+    DagsterEventType,
+    Failure,
+    HookDefinition,
+    HookExecutionResult,
+)
 
 from dagweave._dagster.private import hooked_step
 from dagweave._kernel.errors import DagweaveError, InvalidInput
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 
     from dagweave.notifier.notice import Notifier
 
-    Notifiers: TypeAlias = Callable[[HookContext], Notifier]
+    NotifierFor: TypeAlias = Callable[[HookContext], Notifier]
     # What a user's function returns is the user's word; it is checked.
     MessageFn: TypeAlias = Callable[[HookContext], object]
 
@@ -35,7 +41,7 @@ _MOST_CAUSES = 3
 
 def notify_on(
     outcome: Outcome,
-    notifier: Notifiers,
+    notifier: NotifierFor,
     *,
     name: str,
     required_resource_keys: frozenset[str],
@@ -162,11 +168,10 @@ def _failed_checks(events: Sequence[DagsterEvent]) -> tuple[str, ...]:
         for event in events
         if event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION
     )
-    return tuple(
-        f"{check.asset_key.to_user_string()}: {check.check_name}"
-        for check in evaluations
-        if not check.passed
-    )
+    failed = [check for check in evaluations if not check.passed]
+    # Those that failed the step come before those that only warn.
+    failed.sort(key=lambda check: check.severity != AssetCheckSeverity.ERROR)
+    return tuple(f"{check.asset_key.to_user_string()}: {check.check_name}" for check in failed)
 
 
 def _names(keys: frozenset[AssetKey]) -> tuple[str, ...]:
