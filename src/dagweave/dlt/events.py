@@ -1,0 +1,269 @@
+"""Turn what dlt reports about a load into metadata and events, one per resource."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from dagster import (
+    AssetKey,
+    AssetMaterialization,
+    MaterializeResult,
+    MetadataValue,
+    TableColumn,
+    TableColumnConstraints,
+    TableSchema,
+)
+
+from dagweave._dagster.metadata import (
+    COLUMN_SCHEMA,
+    PARTITION_ROW_COUNT,
+    ROW_COUNT,
+    STORAGE_KIND,
+)
+from dagweave._kernel.errors import DagweaveError
+from dagweave.dlt.errors import dlt_errors
+from dagweave.dlt.source import Dataset, storage_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from dagster import AssetExecutionContext, OpExecutionContext
+    from dlt import Pipeline, Schema
+    from dlt.destinations.sql_client import SqlClientBase
+    from dlt.extract import DltResource
+
+    from dagweave.dlt.run import Load
+
+DltEventType: TypeAlias = AssetMaterialization | MaterializeResult[Any]
+
+_OF_THE_RUN = (
+    "first_run",
+    "started_at",
+    "finished_at",
+    "dataset_name",
+    "destination_name",
+    "destination_type",
+)
+# https://dlthub.com/docs/general-usage/schema#tables-and-columns
+_HINTS = frozenset(
+    {"cluster", "dedup_sort", "hard_delete", "merge_key", "partition", "primary_key", "root_key",
+     "row_key", "parent_key", "sort"}
+)  # fmt: skip
+
+_Table: TypeAlias = "Mapping[str, Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTables:
+    """What a load did for one resource.
+
+    `rows` is the number of rows loaded, without those of nested tables; `None` if dlt did not
+    count (its runtime trace is off). `tables` are the resource's own, nested ones left out.
+    """
+
+    tables: Sequence[str]
+    rows: int | None
+    metadata: Mapping[str, Any]
+
+
+class LoadReport:
+    """What dlt reports about one run of a pipeline, read once for all its resources."""
+
+    def __init__(self, pipeline: Pipeline, source_name: str, load: Load) -> None:
+        self.pipeline = pipeline
+        self.schema: Schema = pipeline.schemas[source_name]
+        self.tables = cast("Mapping[str, _Table]", self.schema.tables)
+        self._rows = load.rows
+        facts = load.info.asdict() if load.info else {}
+        self._of_the_run = {key: _plain(facts[key]) for key in _OF_THE_RUN if key in facts}
+        self._jobs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._load_ids: dict[str, str] = {}
+        for package in facts.get("load_packages", ()):
+            self._load_ids[package["schema_name"]] = package["load_id"]
+            for job in package["jobs"]:
+                # Its file is gone when this is read.
+                shown = {key: _plain(value) for key, value in job.items() if key != "file_path"}
+                self._jobs[job["table_name"]].append(shown)
+        self._dataset = _dataset(pipeline, self.schema)
+
+    def of(self, resource: DltResource) -> LoadedTables:
+        """What was loaded for `resource`."""
+        tables = self._tables_of(resource)
+        rows = None if self._rows is None else sum(self._rows.get(table, 0) for table in tables)
+        return LoadedTables(tables, rows, self._metadata(tables, rows))
+
+    def _tables_of(self, resource: DltResource) -> list[str]:
+        """The table that a resource names, and those that got rows by way of its data."""
+        tables: list[str] = []
+        if not resource.has_dynamic_table_name:
+            tables.append(self.schema.naming.normalize_tables_path(str(resource.table_name)))
+        for name, table in self.tables.items():
+            loaded = self._rows is None or bool(self._rows.get(name))
+            if table.get("resource") == resource.name and loaded and name not in tables:
+                tables.append(name)
+        return tables
+
+    def _metadata(self, tables: Sequence[str], rows: int | None) -> Mapping[str, Any]:
+        metadata: dict[str, Any] = {}
+        for name in self._with_nested(tables):
+            if len(tables) > 1 or name not in tables:
+                metadata[name] = _table_schema(self.tables[name])
+        metadata |= self._of_the_run
+        metadata["jobs"] = [job for table in tables for job in self._jobs.get(table, ())]
+        if load_id := self._load_ids.get(self.schema.name):
+            metadata["load_id"] = load_id
+        if rows is not None:
+            metadata["rows_loaded"] = MetadataValue.int(rows)
+        if kind := storage_kind(self.pipeline.destination):
+            metadata[STORAGE_KIND] = kind
+        if len(tables) == 1:
+            if self._dataset:
+                metadata |= self._dataset.table(tables[0]).to_metadata()
+            if self.has_columns(tables[0]):
+                metadata[COLUMN_SCHEMA] = _table_schema(self.tables[tables[0]])
+        return metadata
+
+    def _with_nested(self, tables: Sequence[str]) -> Iterator[str]:
+        """The tables that have columns, each followed by those nested in it."""
+        from dlt.common.schema.utils import get_nested_tables
+
+        for table in tables:
+            for nested in get_nested_tables(self.schema.tables, table):
+                name = nested.get("name")
+                if name and self.has_columns(name):
+                    yield name
+
+    def has_columns(self, table: str) -> bool:
+        """Whether rows were ever loaded into `table`, so that it exists."""
+        return bool(self.tables.get(table, {}).get("columns"))
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedAsset:
+    """An asset whose resource was loaded, and what there is to say about it."""
+
+    key: AssetKey
+    report: LoadReport
+    loaded: LoadedTables
+    metadata: Mapping[str, Any]
+
+
+class DltEventIterator(Iterator[DltEventType]):
+    """The events of a run, which starts when the first one is asked for.
+
+    `MaterializeResult` where assets are materialized, `AssetMaterialization` in an op.
+    """
+
+    def __init__(
+        self, assets: Iterator[LoadedAsset], context: AssetExecutionContext | OpExecutionContext
+    ) -> None:
+        self._assets = assets
+        self._context = context
+
+    def __next__(self) -> DltEventType:
+        """The event of the next resource."""
+        asset = next(self._assets)
+        if self._context.has_assets_def:
+            return MaterializeResult(asset_key=asset.key, metadata=asset.metadata)
+        return AssetMaterialization(asset_key=asset.key, metadata=asset.metadata)
+
+    def fetch_row_count(self) -> DltEventIterator:
+        """Add to each event how many rows the table has: `dagster/row_count`.
+
+        For one partition it is `dagster/partition_row_count`, the number of rows loaded, and the
+        destination is not asked. A query that fails is logged, and its event goes without.
+        """
+        return DltEventIterator(self._counted(), self._context)
+
+    def _counted(self) -> Iterator[LoadedAsset]:
+        with ExitStack() as connection:
+            count = _Counter(connection)
+            for asset in self._assets:
+                if self._context.has_partition_key:
+                    key, rows = PARTITION_ROW_COUNT, asset.loaded.rows
+                else:
+                    key, rows = ROW_COUNT, self._in_destination(asset, count)
+                counted = {} if rows is None else {key: MetadataValue.int(rows)}
+                yield replace(asset, metadata={**asset.metadata, **counted})
+
+    def _in_destination(self, asset: LoadedAsset, count: _Counter) -> int | None:
+        try:
+            return count(asset)
+        except DagweaveError as error:
+            self._context.log.warning("The rows were not counted. %s", error)
+            return None
+
+
+class _Counter:
+    """Counts the rows of assets, all over one connection, opened for the first."""
+
+    def __init__(self, connection: ExitStack) -> None:
+        self._connection = connection
+        self._client: SqlClientBase[Any] | None = None
+
+    def __call__(self, asset: LoadedAsset) -> int:
+        report = asset.report
+        with dlt_errors(report.pipeline):
+            client = self._client
+            if client is None:
+                opened = report.pipeline.sql_client(report.schema.name)
+                self._client = client = self._connection.enter_context(
+                    cast("AbstractContextManager[SqlClientBase[Any]]", opened)
+                )
+            return sum(
+                _row_count(client, table)
+                for table in asset.loaded.tables
+                if report.has_columns(table)
+            )
+
+
+def _row_count(client: SqlClientBase[Any], table: str) -> int:
+    name = client.make_qualified_table_name(table)
+    rows = client.execute_sql(f"SELECT count(*) FROM {name}")  # noqa: S608 -- dlt has quoted it
+    return int(rows[0][0]) if rows else 0
+
+
+def _dataset(pipeline: Pipeline, schema: Schema) -> Dataset | None:
+    """Where the run wrote, with the database now that the credentials are resolved."""
+    from dlt.common.destination.client import DestinationClientDwhConfiguration
+    from dlt.destinations.job_client_impl import SqlJobClientBase
+
+    destination = pipeline.destination
+    client = pipeline.destination_client(schema.name)
+    if not isinstance(client.config, DestinationClientDwhConfiguration):
+        return None
+    name = client.config.normalize_dataset_name(schema)
+    database = (
+        client.sql_client.catalog_name(quote=False)
+        if isinstance(client, SqlJobClientBase)
+        else None
+    )
+    return Dataset.at(destination, schema.naming, name, database) if name else None
+
+
+def _table_schema(table: _Table) -> TableSchema:
+    return TableSchema(
+        columns=[
+            TableColumn(
+                name=column["name"],
+                type=column.get("data_type") or "text",
+                description=column.get("description"),
+                constraints=TableColumnConstraints(
+                    nullable=column.get("nullable", True),
+                    unique=column.get("unique", False),
+                    other=[hint for hint in column if hint in _HINTS and column[hint]],
+                ),
+            )
+            for column in table["columns"].values()
+        ]
+    )
+
+
+def _plain(value: object) -> str | float | bool | None:
+    """The value as JSON has it: a time, say, as text."""
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
