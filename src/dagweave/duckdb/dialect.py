@@ -1,1 +1,102 @@
-"""To be written."""
+"""DuckDB's SQL, its names for databases, and what its messages mean. Knows nothing of Dagster."""
+
+from __future__ import annotations
+
+import re
+import string
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from dagweave._kernel.redact import redact
+from dagweave.warehouse.sql import Dialect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MEMORY: Final = ":memory:"
+
+_ASCII_LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+
+
+def fold(identifier: str) -> str:
+    """Two identifiers are one to DuckDB if they fold to the same: only A to Z have no case."""
+    return identifier.translate(_ASCII_LOWER)
+
+
+# https://duckdb.org/docs/stable/sql/dialect/keywords_and_identifiers
+DUCKDB: Final = Dialect(kind="duckdb", fold=fold)
+
+# A prefix of two letters or more names what is to be opened; one letter is a drive of Windows.
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+
+# DuckDB's own databases; a file of that name is attached under another.
+# https://github.com/duckdb/duckdb/blob/main/src/main/attached_database.cpp
+_TAKEN: Final = frozenset({"main", "system", "temp"})
+
+
+def is_memory(database: str) -> bool:
+    """Whether it is a database in memory, named (`:memory:shared`) or not."""
+    return database == "" or database.startswith(MEMORY)
+
+
+def is_file(database: str) -> bool:
+    """Whether it is a path in the file system, and not memory, MotherDuck or another service."""
+    return not is_memory(database) and _SCHEME.match(database) is None
+
+
+def absolute(database: str) -> str:
+    """The one spelling of a file, wherever the process goes; anything else as it is."""
+    return str(Path(database).expanduser().resolve()) if is_file(database) else database
+
+
+def catalog_name(database: str) -> str | None:
+    """What DuckDB calls a database once it is open; `None` where only the service knows.
+
+    A file is called by its name up to the first dot.
+    """
+    if is_memory(database):
+        return "memory"
+    if not is_file(database):
+        return None
+    name = Path(absolute(database)).name
+    stem = name.lstrip(".").partition(".")[0]
+    return f"{stem}_db" if fold(stem) in _TAKEN else stem
+
+
+_SECRET_OPTION: Final = re.compile("token|secret|password|key|credential", re.IGNORECASE)
+
+
+def without_secrets(text: str, config: Mapping[str, Any]) -> str:
+    """A text without the values of settings that are secret by their name, nor those of a path."""
+    named = (str(value) for name, value in config.items() if _SECRET_OPTION.search(name))
+    return redact(text, named)
+
+
+_LOCKED: Final = (
+    "Could not set lock on file",
+    "being used by another process",
+    # Another connection of this very process has the file open, for reading only or with others
+    # of the settings that belong to the whole database.
+    "different configuration than existing connections",
+)
+_HOLDER: Final = re.compile(r"held in (?P<command>.+?) \(PID (?P<pid>\d+)\)")
+
+
+def is_locked(message: str) -> bool:
+    """Whether a failure to open a file says that somebody else has it open."""
+    return any(sign in message for sign in _LOCKED)
+
+
+def holder(message: str) -> str:
+    """Who has a file open, by DuckDB's own message and by what the system knows of the process."""
+    found = _HOLDER.search(message)
+    if found is None:
+        return "Another part of this process has it open, for reading only or with other settings."
+    pid, command = found["pid"], found["command"]
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        pass
+    else:
+        command = " ".join(part.decode(errors="replace") for part in arguments if part) or command
+    return redact(f"Process {pid} has it open: {command}")

@@ -1,1 +1,27 @@
-"""To be written."""
+"""One Arrow-first layer of tables for all databases: plan a write, and let a store carry it out."""
+
+from __future__ import annotations
+
+from dagweave._dagster.private import DbTypeHandler, TablePartitionDimension, TableSlice
+from dagweave.warehouse.io_manager import WarehouseIOManager
+from dagweave.warehouse.plan import ReadPlan, Receipt, SchemaPolicy, WriteMode, WritePlan
+from dagweave.warehouse.slices import Keys, Slice, Windows
+from dagweave.warehouse.sql import Dialect
+from dagweave.warehouse.store import TableStore
+
+__all__ = [
+    "DbTypeHandler",
+    "Dialect",
+    "Keys",
+    "ReadPlan",
+    "Receipt",
+    "SchemaPolicy",
+    "Slice",
+    "TablePartitionDimension",
+    "TableSlice",
+    "TableStore",
+    "WarehouseIOManager",
+    "Windows",
+    "WriteMode",
+    "WritePlan",
+]

@@ -1,0 +1,78 @@
+"""Say in our errors what DuckDB says in its own."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dagweave._kernel.errors import (
+    DagweaveError,
+    InvalidInput,
+    Refused,
+    SchemaMismatch,
+    Unavailable,
+    WorkFailed,
+)
+from dagweave.duckdb.connections import duckdb_module
+from dagweave.duckdb.dialect import without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+_DISK_FULL = ("No space left on device", "File too large", "Disk quota exceeded")
+
+
+@contextmanager
+def translated(what: str, config: Mapping[str, Any]) -> Generator[None]:
+    """Within the context, an error of DuckDB leaves as one of ours, with the same cause.
+
+    Args:
+        what: What was not done, as a sentence.
+        config: The connection's settings, whose secrets are taken out.
+    """
+    try:
+        yield
+    except duckdb_module().Error as error:
+        raise _ours(error, what, without_secrets(str(error), config)) from error
+
+
+def _ours(error: Exception, what: str, seen: str) -> DagweaveError:
+    duckdb = duckdb_module()
+    if any(sign in seen for sign in _DISK_FULL):
+        return WorkFailed(
+            what, seen=seen, remedy="Free some disk space. All is as it was before the write."
+        )
+    if "read-only mode" in seen:
+        return Refused(
+            what, seen=seen, remedy="Take access_mode=READ_ONLY from connection_config to write."
+        )
+    if "of type View" in seen or "base table" in seen:
+        return InvalidInput(
+            what,
+            seen=seen,
+            remedy="There is a view of that name; a dbt model may have made it. Give the asset "
+            "another name or schema, or drop the view.",
+        )
+    if isinstance(error, duckdb.TransactionException) and "onflict" in seen:
+        return Unavailable(
+            what, seen=seen, remedy="Another thread changed the table at the same moment."
+        )
+    if isinstance(error, (duckdb.ConversionException, duckdb.OutOfRangeException)):
+        return SchemaMismatch(
+            what,
+            seen=seen,
+            remedy="All is as it was. A value does not fit its column: give the column a wider "
+            "type (ALTER TABLE), or mend the value.",
+        )
+    if isinstance(error, duckdb.ConstraintException):
+        return InvalidInput(
+            what, seen=seen, remedy="All is as it was. Make the rows meet the table's constraints."
+        )
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return WorkFailed(
+            what,
+            seen=seen,
+            remedy="Raise memory_limit in connection_config, or pass the rows in batches: a "
+            "pyarrow.RecordBatchReader.",
+        )
+    return WorkFailed(what, seen=seen)

@@ -1,0 +1,240 @@
+"""Compare the columns of a frame with those of a table, before any data is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dagweave._kernel.errors import InvalidInput, SchemaMismatch
+from dagweave.warehouse.arrow import DataType, Schema, pyarrow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: its type as the engine writes it, and as Arrow."""
+
+    name: str
+    type: str
+    arrow: DataType
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A column whose type is another than it was, or than it should be."""
+
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaDifference:
+    """What sets one list of columns apart from another, the order aside."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[Changed, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is any difference."""
+        return bool(self.added or self.removed or self.changed)
+
+    def to_metadata(self) -> dict[str, Any]:
+        """The difference as JSON for an asset's metadata."""
+        return {
+            "added": list(self.added),
+            "removed": list(self.removed),
+            "changed": {each.name: f"{each.before} → {each.after}" for each in self.changed},
+        }
+
+
+def difference(
+    before: Sequence[Column], after: Sequence[Column], fold: Callable[[str], str]
+) -> SchemaDifference:
+    """What a table gained, lost and changed when it was replaced."""
+    old = {fold(column.name): column for column in before}
+    new = {fold(column.name): column for column in after}
+    return SchemaDifference(
+        added=tuple(column.name for name, column in new.items() if name not in old),
+        removed=tuple(column.name for name, column in old.items() if name not in new),
+        changed=tuple(
+            Changed(column.name, old[name].type, column.type)
+            for name, column in new.items()
+            if name in old and old[name].type != column.type
+        ),
+    )
+
+
+def require_names(frame: Schema, fold: Callable[[str], str]) -> None:
+    """Refuse a frame in which a column has no name, or two have the same one.
+
+    Raises:
+        InvalidInput: Names the columns.
+    """
+    seen: dict[str, str] = {}
+    for name in frame.names:
+        if not name:
+            raise InvalidInput(
+                "A column of the frame has no name.",
+                seen=f"The columns are {_listed(frame.names)}.",
+                remedy="Name every column before you return the frame.",
+            )
+        if fold(name) in seen:
+            raise InvalidInput(
+                "Two columns of the frame are one to the warehouse: "
+                f"{seen[fold(name)]!r} and {name!r}.",
+                remedy="Rename or drop one of them before you return the frame.",
+            )
+        seen[fold(name)] = name
+
+
+def require_fit(
+    frame: Schema, table: Sequence[Column], fold: Callable[[str], str], *, what: str
+) -> None:
+    """Refuse a frame whose columns are not those of the table it goes to.
+
+    The order does not matter. A type fits if the table's type holds every value that the
+    warehouse can tell it holds; an integer that is too large is found when it is written.
+
+    Args:
+        what: What would be written, for the error: `partition 2024-01 of dev.marts.delays`.
+
+    Raises:
+        SchemaMismatch: Names what is new, missing and of another type.
+    """
+    existing = {fold(column.name): column for column in table}
+    incoming = {fold(field.name): field for field in frame}
+    new = [f"{f.name} ({f.type})" for name, f in incoming.items() if name not in existing]
+    missing = [f"{c.name} ({c.arrow})" for name, c in existing.items() if name not in incoming]
+    wrong = [
+        f"{column.name} (the table has {column.arrow}, the frame {incoming[name].type})"
+        for name, column in existing.items()
+        if name in incoming and not fits(incoming[name].type, column.arrow)
+    ]
+    found = {
+        "New in the frame": new,
+        "Missing from the frame": missing,
+        "Of a type that does not fit": wrong,
+    }
+    if not any(found.values()):
+        return
+    raise SchemaMismatch(
+        f"The frame does not fit the table: {what} was not written.",
+        seen="\n".join(f"{label}: {', '.join(which)}." for label, which in found.items() if which),
+        remedy="Nothing was changed. Give the frame the columns of the table; or change the table "
+        "(ALTER TABLE), or drop it and materialize every partition again.",
+    )
+
+
+def fits(incoming: DataType, existing: DataType) -> bool:
+    """Whether a column of the existing type can take the incoming one without loss.
+
+    Integers fit any integer and any float; floats fit wider floats; a date fits a timestamp;
+    units of time do not matter, the presence of a time zone does; a struct's fields are matched
+    by name. What holds no value at all fits everything.
+    """
+    a, b = _plain(incoming), _plain(existing)
+    types = pyarrow().types
+    if a == b or types.is_null(a):
+        return True
+    if types.is_integer(a):
+        return bool(types.is_integer(b) or types.is_floating(b) or types.is_decimal(b))
+    if types.is_floating(a):
+        return bool(types.is_floating(b) and a.bit_width <= b.bit_width)
+    if types.is_decimal(a):
+        return bool(types.is_decimal(b) and a.scale <= b.scale)
+    return _temporal_fits(a, b) or _nested_fits(a, b)
+
+
+def _temporal_fits(a: Any, b: Any) -> bool:
+    types = pyarrow().types
+    if types.is_timestamp(a):
+        return bool(types.is_timestamp(b) and (a.tz is None) == (b.tz is None))
+    if types.is_date(a):
+        return bool(types.is_date(b) or (types.is_timestamp(b) and b.tz is None))
+    if types.is_duration(a):
+        return bool(types.is_duration(b) or types.is_interval(b))
+    return bool(types.is_time(a) and types.is_time(b))
+
+
+def _nested_fits(a: Any, b: Any) -> bool:
+    types = pyarrow().types
+    if types.is_map(a):
+        return types.is_map(b) and fits(a.key_type, b.key_type) and fits(a.item_type, b.item_type)
+    if types.is_struct(a):
+        return (
+            types.is_struct(b)
+            and {field.name for field in a} == {field.name for field in b}
+            and all(fits(field.type, b.field(field.name).type) for field in a)
+        )
+    if _is_list(a) and _is_list(b):
+        fixed = types.is_fixed_size_list(b)
+        if fixed and not (types.is_fixed_size_list(a) and a.list_size == b.list_size):
+            return False
+        return fits(a.value_type, b.value_type)
+    return False
+
+
+def _is_list(type_: Any) -> bool:
+    types = pyarrow().types
+    tests = (types.is_list, types.is_large_list, types.is_list_view, types.is_fixed_size_list)
+    return any(test(type_) for test in tests)
+
+
+def _plain(type_: Any) -> Any:
+    """The type that holds the same values, whatever way Arrow lays them out."""
+    pa = pyarrow()
+    types = pa.types
+    if isinstance(type_, pa.BaseExtensionType):
+        return _plain(type_.storage_type)
+    if types.is_dictionary(type_):
+        return _plain(type_.value_type)
+    if types.is_large_string(type_) or types.is_string_view(type_):
+        return pa.string()
+    if (
+        types.is_large_binary(type_)
+        or types.is_binary_view(type_)
+        or types.is_fixed_size_binary(type_)
+    ):
+        return pa.binary()
+    return type_
+
+
+def storable(frame: Schema, table: Sequence[Column], fold: Callable[[str], str]) -> Schema:
+    """The same columns, in types that a warehouse has.
+
+    A column that holds only nulls takes the type that the table has, or becomes text; half floats
+    become floats.
+    """
+    pa = pyarrow()
+    existing = {fold(column.name): column.arrow for column in table}
+
+    def mended(field: Any) -> Any:
+        if pa.types.is_null(field.type) and fold(field.name) in existing:
+            return field.with_type(existing[fold(field.name)])
+        return field.with_type(_storable_type(field.type))
+
+    return pa.schema([mended(field) for field in frame])
+
+
+def _storable_type(type_: Any) -> Any:
+    pa = pyarrow()
+    types = pa.types
+    if types.is_null(type_):
+        return pa.string()
+    if types.is_float16(type_):
+        return pa.float32()
+    if types.is_struct(type_):
+        return pa.struct([field.with_type(_storable_type(field.type)) for field in type_])
+    if types.is_list(type_):
+        return pa.list_(_storable_type(type_.value_type))
+    if types.is_large_list(type_):
+        return pa.large_list(_storable_type(type_.value_type))
+    return type_
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)

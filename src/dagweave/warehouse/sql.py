@@ -1,0 +1,127 @@
+"""SQL in which values stay apart from text, and what differs between warehouses as data.
+
+A statement is built from text, identifiers quoted by `Dialect.quote`, and values that are bound
+when it runs. Knows neither Dagster nor any engine.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Protocol
+
+from dagweave._kernel.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+class TableName(Protocol):
+    """A table's name, as far as it is known; a `TableRef`."""
+
+    @property
+    def name(self) -> str:
+        """The table's own."""
+        ...
+
+    @property
+    def schema(self) -> str | None:
+        """The schema that it is in."""
+        ...
+
+    @property
+    def database(self) -> str | None:
+        """The database that the schema is in."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value in a statement: bound when it runs, never part of its text."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Sql:
+    """A statement, or a part of one."""
+
+    parts: tuple[str | Value, ...]
+
+    @classmethod
+    def of(cls, *parts: str | Value | Sql) -> Sql:
+        """Put parts together, in this order, with nothing between them."""
+        flat: list[str | Value] = []
+        for part in parts:
+            flat.extend(part.parts if isinstance(part, Sql) else (part,))
+        return cls(tuple(flat))
+
+    @classmethod
+    def join(cls, separator: str, parts: Iterable[str | Value | Sql]) -> Sql:
+        """Put parts together with `separator` between them."""
+        joined: list[str | Value | Sql] = []
+        for part in parts:
+            if joined:
+                joined.append(separator)
+            joined.append(part)
+        return cls.of(*joined)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """What an engine's SQL has of its own.
+
+    `fold` maps two spellings of a column to one where the engine holds them for the same.
+    """
+
+    kind: str
+    fold: Callable[[str], str]
+    quote_mark: str = '"'
+    placeholder: str = "?"
+    timestamp: str = "TIMESTAMP"
+    timestamp_tz: str = "TIMESTAMPTZ"
+
+    def quote(self, identifier: str) -> str:
+        """Write an identifier so that the engine takes it as it is spelled.
+
+        Raises:
+            InvalidInput: No engine takes an empty name, or one with a NUL character.
+        """
+        if not identifier or "\0" in identifier:
+            raise InvalidInput(f"{identifier!r} cannot be the name of a schema, table or column.")
+        mark = self.quote_mark
+        return mark + identifier.replace(mark, mark + mark) + mark
+
+    def table(self, table: TableName) -> str:
+        """Write a table's name, with its schema and database where they are known."""
+        parts = (table.database, table.schema, table.name)
+        return ".".join(self.quote(part) for part in parts if part is not None)
+
+    def bound(self, sql: Sql) -> tuple[str, list[object]]:
+        """The text with a placeholder for each value, and the values in order."""
+        text = "".join(part if isinstance(part, str) else self.placeholder for part in sql.parts)
+        return text, [part.value for part in sql.parts if isinstance(part, Value)]
+
+    def readable(self, sql: Sql) -> str:
+        """The text with its values written out, for people to read and to paste; never run."""
+        return "".join(
+            part if isinstance(part, str) else self.literal(part.value) for part in sql.parts
+        )
+
+    def literal(self, value: object) -> str:
+        """Write a value as SQL. For people, and for the few statements that bind nothing."""
+        match value:
+            case None:
+                return "NULL"
+            case bool():
+                return str(value).upper()
+            case int() | float() | Decimal():
+                return str(value)
+            case dt.datetime():
+                kind = self.timestamp_tz if value.tzinfo else self.timestamp
+                return f"{kind} '{value.isoformat(sep=' ')}'"
+            case dt.date():
+                return f"DATE '{value.isoformat()}'"
+            case _:
+                return "'" + str(value).replace("'", "''") + "'"
