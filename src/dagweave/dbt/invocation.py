@@ -1,0 +1,222 @@
+"""A dbt command that was started: what it logs, what that is to Dagster, how it ends."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import msgspec
+
+from dagweave._dagster.failures import as_failure, failures
+from dagweave._kernel.errors import DagweaveError, InvalidInput, WorkFailed
+from dagweave.dbt.errors import DagsterDbtCliRuntimeError
+from dagweave.dbt.events import DbtCliEventMessage, Results
+from dagweave.dbt.iterator import DbtEventIterator
+from dagweave.dbt.manifest import Manifest
+from dagweave.dbt.run import TERMINATION_TIMEOUT_S
+from dagweave.dbt.trouble import decode
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from dagster import AssetExecutionContext, OpExecutionContext
+
+    from dagweave.dbt.events import DbtDagsterEvent
+    from dagweave.dbt.project import DbtProject
+    from dagweave.dbt.run import DbtProcess
+    from dagweave.dbt.scope import Scope
+    from dagweave.dbt.translator import DagsterDbtTranslator
+
+_MOST_NAMED = 20
+
+
+@dataclass(eq=False)
+class DbtCliInvocation:
+    """A dbt command that was started by `DbtCliResource.cli()`.
+
+    Its output is read as it comes, whether or not anybody asks for it, and handed out once.
+    `termination_timeout_seconds` is how long dbt may take to stop when the step is interrupted.
+    """
+
+    dbt_process: DbtProcess = field(repr=False)
+    dagster_dbt_translator: DagsterDbtTranslator = field(repr=False)
+    project_dir: Path
+    target_path: Path
+    raise_on_error: bool
+    project: DbtProject | None = field(default=None, repr=False)
+    context: OpExecutionContext | AssetExecutionContext | None = field(default=None, repr=False)
+    scope: Scope | None = field(default=None, repr=False)
+    expects_all: bool = field(default=False, repr=False)
+    """Whether every node of the scope must have a result, or the step fails."""
+    manifest_given: Manifest | None = field(default=None, repr=False)
+    start_again: Callable[[Sequence[str]], DbtProcess] = field(kw_only=True, repr=False)
+    """Starts another dbt command with the same project, profile, target and variables."""
+    termination_timeout_seconds: float = field(init=False, default=TERMINATION_TIMEOUT_S)
+    _results: Results = field(init=False, default_factory=Results, repr=False)
+    _skipped: set[str] = field(init=False, default_factory=set[str], repr=False)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The process of dbt."""
+        return self.dbt_process.popen
+
+    @property
+    def dbt_command(self) -> str:
+        """The command line, without secrets."""
+        return self.dbt_process.command
+
+    @property
+    def known_manifest(self) -> Manifest | None:
+        """The manifest that results belong to: the one given, else what dbt parsed the last time."""
+        if self.manifest_given is None:
+            written = self.target_path / "manifest.json"
+            if written.exists():
+                self.manifest_given = Manifest.of(written)
+        return self.manifest_given
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """The manifest that results belong to; empty if none is known."""
+        return self.known_manifest or {}
+
+    def wait(self) -> DbtCliInvocation:
+        """Block until dbt has ended.
+
+        Raises:
+            DagsterDbtCliRuntimeError: It failed, and `raise_on_error` was not turned off.
+        """
+        for _ in self.stream_raw_events():
+            pass
+        return self
+
+    def is_successful(self) -> bool:
+        """Block until dbt has ended, and say whether it went well. Its events can still be read.
+
+        An error in its log is a failure, whatever its exit code.
+        """
+        with self._stopped_with_us():
+            return self.dbt_process.wait() == 0 and not self.dbt_process.trouble.seen
+
+    def get_error(self) -> Exception | None:
+        """Block until dbt has ended, and return what it failed with, in its own words; if it did."""
+        error = self._error()
+        return as_failure(error, DagsterDbtCliRuntimeError) if error else None
+
+    def stream(self) -> DbtEventIterator[DbtDagsterEvent]:
+        """What the results of dbt are to Dagster, as they come.
+
+        In a step of `@dbt_assets`: an `Output` for what was built, an `AssetCheckResult` for a
+        test that is a check, an `AssetObservation` for one that is not. In another step,
+        `AssetMaterialization` and `AssetCheckEvaluation` instead of the first two.
+
+        Raises:
+            DagsterDbtCliRuntimeError: dbt failed; or it went well, but left out what was selected.
+        """
+        return DbtEventIterator(self._asset_events(), self)
+
+    def stream_raw_events(self) -> Iterator[DbtCliEventMessage]:
+        """What dbt logs, as it comes. Also printed, for the step's log.
+
+        Raises:
+            DagsterDbtCliRuntimeError: As `stream()`.
+        """
+        with self._stopped_with_us():
+            for line in self.dbt_process.lines():
+                event = self._event(line)
+                if event is not None:
+                    yield event
+            self._raise_if_failed()
+
+    def get_artifact(
+        self, artifact: Literal["manifest.json", "catalog.json", "run_results.json", "sources.json"]
+    ) -> dict[str, Any]:
+        """An artifact that the command wrote.
+
+        Raises:
+            Failure: It wrote none of this name.
+        """
+        file = self.target_path / artifact
+        with failures(DagsterDbtCliRuntimeError):
+            if not file.exists():
+                raise InvalidInput(
+                    f"The dbt command wrote no {artifact}.",
+                    seen=f"Command: {self.dbt_command}\nThere is no {file}.",
+                    remedy="Read it once the command has ended: after stream() or wait().",
+                )
+            return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+
+    def _asset_events(self) -> Iterator[DbtDagsterEvent]:
+        for event in self.stream_raw_events():
+            yield from event.to_default_asset_events()
+
+    def _event(self, line: bytes) -> DbtCliEventMessage | None:
+        """The event that a line is; printed either way, as a person would have it."""
+        raw_event = _decoded(line)
+        if raw_event is None:
+            self._print(line.decode(errors="replace").rstrip("\n"))
+            return None
+        event = DbtCliEventMessage(
+            raw_event, is_result_event=self._results.takes(raw_event), invocation=self
+        )
+        if raw_event["info"].get("name") == "SkippingDetails" and event.unique_id:
+            self._skipped.add(event.unique_id)
+        self._print(str(event))
+        return event
+
+    def _print(self, text: str) -> None:
+        sys.stdout.write(self.dbt_process.masked(text) + "\n")
+        sys.stdout.flush()
+
+    @contextmanager
+    def _stopped_with_us(self) -> Generator[None]:
+        """Leave no dbt behind: whatever ends the block early ends dbt, too."""
+        try:
+            yield
+        except BaseException:
+            if self.process.poll() is None:
+                self._print("Interrupted: waiting for dbt to cancel its queries.")
+                self.dbt_process.stop(self.termination_timeout_seconds)
+            raise
+
+    def _error(self) -> DagweaveError | None:
+        with self._stopped_with_us():
+            code = self.dbt_process.wait()
+        return self.dbt_process.trouble.error(self.dbt_command, code, self.target_path / "dbt.log")
+
+    def _raise_if_failed(self) -> None:
+        if not self.raise_on_error:
+            self.dbt_process.wait()
+            return
+        if error := self._error() or self._incomplete():
+            raise as_failure(error, DagsterDbtCliRuntimeError) from error
+
+    def _incomplete(self) -> DagweaveError | None:
+        """Nothing that was selected is left out silently."""
+        if self.scope is None or not self.expects_all:
+            return None
+        wanted = self.scope.outputs.keys() | self.scope.checks.keys()
+        missing = sorted(wanted - self._results.ids - self._skipped)
+        if not missing:
+            return None
+        more = len(missing) - _MOST_NAMED
+        return WorkFailed(
+            f"dbt ended well, but has no result for {len(missing)} of {len(wanted)} selected nodes.",
+            seen="\n".join(
+                [*missing[:_MOST_NAMED], *([f"... and {more} more."] if more > 0 else [])]
+            ),
+            remedy="They may be disabled by a variable or the target, gone since the manifest was "
+            "made (dbt parse makes a new one), or their results not logged (--quiet).\n"
+            f"Command: {self.dbt_command}",
+        )
+
+
+def _decoded(line: bytes) -> dict[str, Any] | None:
+    if line.startswith(b"{"):
+        with suppress(msgspec.DecodeError):
+            event = cast("dict[str, Any]", decode(line))
+            return event if {"info", "data"} <= event.keys() else None
+    return None

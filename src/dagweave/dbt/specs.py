@@ -1,0 +1,139 @@
+"""From a selection of dbt's nodes to assets and checks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from dagster import AssetCheckKey
+
+from dagweave._dagster.private import as_stored_by
+from dagweave._kernel.errors import InvalidInput
+from dagweave.dbt import keys
+from dagweave.dbt.manifest import paused_gc
+from dagweave.dbt.translation import key_of, spec_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence, Set
+
+    from dagster import AssetCheckSpec, AssetKey, AssetSpec
+
+    from dagweave.dbt.manifest import Manifest
+    from dagweave.dbt.project import DbtProject
+    from dagweave.dbt.translator import DagsterDbtTranslator
+
+
+class SpecBuilder:
+    """The assets and checks of one selection of one manifest, as one translator sees them."""
+
+    def __init__(
+        self,
+        translator: DagsterDbtTranslator,
+        manifest: Manifest,
+        project: DbtProject | None,
+        selected: Set[str],
+    ) -> None:
+        self._translator = translator
+        self._manifest = manifest
+        self._project = project
+        self._selected = selected
+
+    def build(self, io_manager_key: str | None) -> tuple[list[AssetSpec], list[AssetCheckSpec]]:
+        """All of them.
+
+        Raises:
+            InvalidInput: Two nodes have the same asset key; names both.
+        """
+        with paused_gc():
+            by_id = {
+                id_: spec_of(self._translator, self._manifest, id_, self._project)
+                for id_ in self._in_order()
+            }
+            self._refuse_shared_keys(by_id)
+            found = list(self._checks(by_id))
+            taken = {spec.key.to_python_identifier() for spec in by_id.values()}
+            unique = [_uniquely_named(check, taken) for check in found]
+            specs: Iterable[AssetSpec] = by_id.values()
+            if io_manager_key is not None:
+                specs = (as_stored_by(spec, io_manager_key) for spec in specs)
+            return list(specs), unique
+
+    def _in_order(self) -> Iterator[str]:
+        """The selected assets, parents first: a translator that asks for them never digs deep."""
+        manifest = self._manifest
+        assets = [id_ for id_ in manifest.ids("nodes") if id_ in self._selected]
+        waiting = [id_ for id_ in reversed(assets) if manifest.node(id_).is_asset]
+        seen: set[str] = set()
+        opened: set[str] = set()
+        while waiting:
+            id_ = waiting[-1]
+            if id_ not in opened:
+                opened.add(id_)
+                parents = manifest.asset_parents(id_)
+                waiting.extend(up for up in parents if up in self._selected and up not in opened)
+                continue
+            waiting.pop()
+            if id_ not in seen and manifest.node(id_).is_asset:
+                seen.add(id_)
+                yield id_
+
+    def _checks(self, by_id: dict[str, AssetSpec]) -> Iterator[AssetCheckSpec]:
+        settings = self._translator.settings
+        if not settings.enable_asset_checks:
+            return
+        tested = dict(by_id)
+        sources: set[str] = set()
+        if settings.enable_source_tests_as_checks:
+            parents = (up for id_ in by_id for up in self._manifest.asset_parents(id_))
+            sources = {up for up in parents if self._manifest.node(up).resource_type == "source"}
+            for source in sources:
+                tested[source] = spec_of(self._translator, self._manifest, source, self._project)
+        for test in self._manifest.ids("nodes"):
+            node = self._manifest.node(test)
+            if node.resource_type != "test":
+                continue
+            for parent in node.parents:
+                if parent in sources or (parent in by_id and test in self._selected):
+                    check = self._translator.get_asset_check_spec(
+                        tested[parent], self._manifest, test, self._project
+                    )
+                    if check is not None:
+                        yield check
+
+    def _refuse_shared_keys(self, by_id: dict[str, AssetSpec]) -> None:
+        ids: defaultdict[AssetKey, set[str]] = defaultdict(set)
+        for id_, spec in by_id.items():
+            ids[spec.key].add(id_)
+            for parent in self._manifest.asset_parents(id_):
+                key = key_of(self._translator, self._manifest, parent, self._project)
+                ids[key].add(parent)
+        shared = {key: nodes for key, nodes in ids.items() if len(nodes) > 1}
+        if self._translator.settings.enable_duplicate_source_asset_keys:
+            shared = {key: nodes for key, nodes in shared.items() if not self._all_sources(nodes)}
+        if shared:
+            raise InvalidInput(
+                f"{len(shared)} asset key(s) are shared by several nodes of dbt.",
+                seen="\n".join(
+                    f"{key.to_user_string()}: {', '.join(self._located(nodes))}"
+                    for key, nodes in list(shared.items())[:20]
+                ),
+                remedy="Give each a key of its own: meta.dagster.asset_key in the project's YAML, or "
+                "get_asset_key in a translator.",
+            )
+
+    def _all_sources(self, nodes: Set[str]) -> bool:
+        return all(self._manifest.node(id_).resource_type == "source" for id_ in nodes)
+
+    def _located(self, nodes: Set[str]) -> Sequence[str]:
+        return [f"{id_} ({self._manifest.node(id_).original_file_path})" for id_ in sorted(nodes)]
+
+
+def _uniquely_named(check: AssetCheckSpec, taken: set[str]) -> AssetCheckSpec:
+    """Two tests may differ by no more than a sign that Dagster does not allow in a name."""
+    if check.get_python_identifier() in taken:
+        test_id = str((check.metadata or {}).get(keys.UNIQUE_ID))
+        suffix = hashlib.sha1(test_id.encode(), usedforsecurity=False).hexdigest()[:8]
+        check = check.replace_key(AssetCheckKey(check.asset_key, f"{check.name}_{suffix}"))
+    taken.add(check.get_python_identifier())
+    return check

@@ -1,0 +1,224 @@
+"""From a node of dbt to an asset: asks the hooks that a translator overrides, and does the rest.
+
+A hook that is not overridden is not asked, so that the node's plain dictionary is not decoded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from dagster import (
+    AssetDep,
+    AssetKey,
+    AssetSpec,
+    CodeReferencesMetadataValue,
+    LocalFileCodeReference,
+    MetadataValue,
+)
+
+from dagweave._dagster.metadata import (
+    STORAGE_KIND,
+    STORAGE_LOCATION,
+    TABLE_NAME,
+)
+from dagweave._kernel.errors import InvalidInput
+from dagweave.dbt import defaults, keys
+from dagweave.weaving.table_ref import canonical_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from dagster import PartitionMapping
+
+    from dagweave.dbt.manifest import Manifest, Node
+    from dagweave.dbt.project import DbtProject
+    from dagweave.dbt.translator import DagsterDbtTranslator
+
+_SPECS: Final = "_dagweave_specs"
+_KEYS: Final = "_dagweave_keys"
+_SHARED_KEYS: Final = "_dagweave_shared_keys"
+_IDENTITY: Final = (TABLE_NAME, STORAGE_KIND, STORAGE_LOCATION)
+
+
+@dataclass(frozen=True)
+class DbtManifestWrapper:
+    """The manifest that an asset comes from, as its metadata holds it."""
+
+    manifest: Manifest
+
+
+def spec_of(
+    translator: DagsterDbtTranslator,
+    manifest: Manifest,
+    unique_id: str,
+    project: DbtProject | None,
+) -> AssetSpec:
+    """What the translator says a node is. It is asked once per node."""
+    memo: dict[object, AssetSpec] = translator.__dict__.setdefault(_SPECS, {})
+    key = (manifest, unique_id, project)
+    if key not in memo:
+        memo[key] = translator.get_asset_spec(manifest, unique_id, project)
+    return memo[key]
+
+
+def key_of(
+    translator: DagsterDbtTranslator,
+    manifest: Manifest,
+    unique_id: str,
+    project: DbtProject | None,
+) -> AssetKey:
+    """The asset key that the translator gives a node; builds no more of it than needed."""
+    if translator.overrides("get_asset_spec"):
+        return spec_of(translator, manifest, unique_id, project).key
+    memo: dict[object, AssetKey] = translator.__dict__.setdefault(_KEYS, {})
+    key = (manifest, unique_id)
+    if key not in memo:
+        memo[key] = Translation(translator, manifest, unique_id, project).key()
+    return memo[key]
+
+
+class Translation:
+    """One node on its way to becoming an asset."""
+
+    def __init__(
+        self,
+        translator: DagsterDbtTranslator,
+        manifest: Manifest,
+        unique_id: str,
+        project: DbtProject | None,
+    ) -> None:
+        self._translator = translator
+        self._manifest = manifest
+        self._id = unique_id
+        self._project = project
+        self._node = manifest.node(unique_id)
+        self._decoded: Mapping[str, Any] | None = None
+
+    def spec(self) -> AssetSpec:
+        """The whole asset."""
+        settings = self._translator.settings
+        adapter = self._manifest.adapter_type
+        is_virtual = (
+            settings.enable_dbt_views_as_virtual_assets and self._node.config.materialized == "view"
+        )
+        kinds = {"dbt", adapter or "dbt"} | ({"view"} if is_virtual else set[str]())
+        # Dagster 1.12 knows no virtual assets.
+        virtual: dict[str, Any] = {"is_virtual": True} if is_virtual else {}
+        return AssetSpec(
+            key=self.key(),
+            deps=list(self._deps()),
+            description=self._ask("get_description", defaults.description),
+            metadata=self._metadata(),
+            skippable=True,
+            group_name=self._ask("get_group_name", defaults.group_name),
+            code_version=self._ask("get_code_version", defaults.code_version),
+            automation_condition=self._automation_condition(),
+            owners=self._owners(),
+            tags=self._ask("get_tags", defaults.tags),
+            kinds=kinds,
+            partitions_def=self._ask("get_partitions_def", lambda _: None),
+            **virtual,
+        )
+
+    def key(self) -> AssetKey:
+        """Its key alone."""
+        return self._ask("get_asset_key", defaults.asset_key)
+
+    @property
+    def _props(self) -> Mapping[str, Any]:
+        """The node's plain dictionary, decoded when the first hook wants it."""
+        if self._decoded is None:
+            self._decoded = self._translator.get_resource_props(self._manifest, self._id)
+        return self._decoded
+
+    def _ask(self, hook: str, default: Callable[[Node], Any]) -> Any:
+        if self._translator.overrides(hook):
+            return getattr(self._translator, hook)(self._props)
+        return default(self._node)
+
+    def _automation_condition(self) -> Any:
+        hooks = ("get_automation_condition", "get_auto_materialize_policy")
+        if any(self._translator.overrides(hook) for hook in hooks):
+            return self._translator.get_automation_condition(self._props)
+        return None
+
+    def _owners(self) -> Sequence[str] | None:
+        group = self._manifest.group(self._node)
+        if self._translator.overrides("get_owners"):
+            return self._translator.get_owners(
+                {**self._props, **({"group": group} if group else {})}
+            )
+        return defaults.owners(self._node, group)
+
+    def _metadata(self) -> dict[str, Any]:
+        adapter = self._manifest.adapter_type
+        about: Mapping[str, Any] = self._manifest.get("metadata") or {}
+        project_id = about.get("project_id")
+        return {
+            **self._ask("get_metadata", lambda node: defaults.metadata(node, adapter)),
+            keys.MANIFEST: DbtManifestWrapper(self._manifest),
+            keys.TRANSLATOR: self._translator,
+            keys.UNIQUE_ID: self._id,
+            **({keys.PROJECT: self._project} if self._project else {}),
+            **({keys.PROJECT_ID: MetadataValue.text(project_id)} if project_id else {}),
+            **({STORAGE_KIND: canonical_kind(adapter)} if adapter else {}),
+            **self._code_references(),
+        }
+
+    def _code_references(self) -> Mapping[str, Any]:
+        if not self._translator.settings.enable_code_references:
+            return {}
+        if self._project is None:
+            raise InvalidInput(
+                "Code references need to know where the dbt project is.",
+                remedy="Give the project: @dbt_assets(manifest=..., project=my_project)",
+            )
+        file = self._project.project_dir / self._node.original_file_path
+        reference = LocalFileCodeReference(file_path=str(file.resolve()))
+        return {keys.CODE_REFERENCES: CodeReferencesMetadataValue(code_references=[reference])}
+
+    def _deps(self) -> Iterator[AssetDep]:
+        seen: set[AssetKey] = set()
+        for parent in self._manifest.asset_parents(self._id):
+            key = key_of(self._translator, self._manifest, parent, self._project)
+            if key not in seen:
+                seen.add(key)
+                mapping = self._partition_mapping(parent)
+                yield AssetDep(key, partition_mapping=mapping, metadata=self._table(parent, key))
+        itself = self._partition_mapping(self._id)
+        if itself and self._node.dagster_meta.get("has_self_dependency"):
+            yield AssetDep(self.key(), partition_mapping=itself)
+
+    def _partition_mapping(self, parent: str) -> PartitionMapping | None:
+        if not self._translator.overrides("get_partition_mapping"):
+            return None
+        parent_props = self._translator.get_resource_props(self._manifest, parent)
+        return self._translator.get_partition_mapping(self._props, parent_props)
+
+    def _table(self, parent: str, key: AssetKey) -> Mapping[str, Any] | None:
+        """Which table a source is: only what no two projects can say differently of one table."""
+        settings = self._translator.settings
+        node = self._manifest.node(parent)
+        if node.resource_type != "source" or not settings.enable_source_metadata:
+            return None
+        if settings.enable_duplicate_source_asset_keys and key in self._shared_source_keys():
+            return None
+        hooks = ("get_asset_spec", "get_metadata")
+        if any(self._translator.overrides(hook) for hook in hooks):
+            said = spec_of(self._translator, self._manifest, parent, self._project).metadata
+            return {name: said[name] for name in _IDENTITY if name in said}
+        table = defaults.table_of(node, self._manifest.adapter_type)
+        return table.to_metadata() if table else None
+
+    def _shared_source_keys(self) -> set[AssetKey]:
+        """The keys that several sources share, so that none of them says which table it is."""
+        memo: dict[Manifest, set[AssetKey]] = self._translator.__dict__.setdefault(_SHARED_KEYS, {})
+        if self._manifest not in memo:
+            seen: set[AssetKey] = set()
+            shared: set[AssetKey] = set()
+            for source in self._manifest.ids("sources"):
+                key = key_of(self._translator, self._manifest, source, self._project)
+                (shared if key in seen else seen).add(key)
+            memo[self._manifest] = shared
+        return memo[self._manifest]

@@ -1,0 +1,1 @@
+select id, name, upper(name) as shouted from {{ ref('stg_customers') }}

@@ -1,0 +1,1 @@
+select o.id from {{ ref('orders') }} o anti join {{ ref('stg_customers') }} c on c.id = o.customer_id

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+
+from dagweave.dbt.arguments import Arguments
+
+
+@pytest.mark.parametrize(
+    ("args", "rest", "selects", "excludes", "indirect"),
+    [
+        (["build"], ["build"], [], [], None),
+        (["build", "--select", "a", "b+", "--full-refresh"], ["build", "--full-refresh"], ["a", "b+"], [], None),
+        (["build", "-s", "a b", "--exclude=c d"], ["build"], ["a", "b"], ["c", "d"], None),
+        (["run", "-m", "a", "--models", "b"], ["run"], ["a", "b"], [], None),
+        (["--debug", "test", "--exclude", "x", "y", "--vars", '{"a": 1}'], ["--debug", "test", "--vars", '{"a": 1}'], [], ["x", "y"], None),
+        (["build", "--indirect-selection", "cautious", "--select", "a"], ["build"], ["a"], [], "cautious"),
+        (["build", "--vars", "--select"], ["build", "--vars"], [], [], None),
+    ],
+)  # fmt: skip
+def test_what_selects_is_taken_out_with_all_its_values(
+    args: list[str], rest: list[str], selects: list[str], excludes: list[str], indirect: str | None
+):
+    assert Arguments.read(args) == Arguments(rest, selects, excludes, indirect)
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["build"], True),
+        (["build", "--full-refresh"], True),
+        (["run"], False),
+        (["test"], False),
+        (["build", "--select", "a"], False),
+        (["build", "--exclude", "test_type:unit"], False),
+        (["build", "--resource-type", "model"], False),
+        (["build", "--exclude-resource-types=test"], False),
+        (["build", "--selector", "nightly"], False),
+    ],
+)
+def test_only_an_unnarrowed_build_is_expected_to_have_all_results(args: list[str], expected: bool):
+    assert Arguments.read(args).builds_all is expected
+
+
+def test_the_environment_may_narrow_a_build_as_well(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DBT_EXCLUDE_RESOURCE_TYPES", "unit_test test")
+
+    assert not Arguments.read(["build"]).builds_all
+
+
+def test_variables_are_found_to_be_given_to_a_second_command():
+    assert Arguments.read(["build", "--vars", "{a: 1}", "-x"]).variables == ["--vars", "{a: 1}"]
+    assert Arguments.read(["build", "--vars={a: 1}"]).variables == ["--vars={a: 1}"]
+    assert Arguments.read(["build"]).variables == []
