@@ -171,6 +171,12 @@ def test_a_message_of_the_users_own_is_cut_where_slack_would_cut_it_and_keeps_it
     assert text.endswith("View in Dagster UI>")
 
 
+def test_a_link_stays_one_link_whatever_stands_in_it():
+    text = render(replace(NOTICE, link="http://ui/runs/1?a=<b>|c&d")).text
+
+    assert text.endswith("<http://ui/runs/1?a=%3Cb%3E%7Cc&amp;d|View in Dagster UI>")
+
+
 def test_binary_in_an_error_becomes_something_that_can_be_sent():
     details = b"PK\x03\x04\xff\xfe".decode("latin-1") + "\ud800"
 

@@ -76,9 +76,11 @@ def connect(
         def _can_retry(self, *, response: Any = None, **kwargs: Any) -> bool:
             return super()._can_retry(response=response, **kwargs) and _soon(response.headers)
 
+    address = base_url or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
     return WebClient(
         token,
-        base_url=base_url or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL,
+        # Older SDKs append the method as it is.
+        base_url=address.rstrip("/") + "/",
         # The SDK declares whole seconds and hands them to urllib, which takes fractions.
         timeout=cast("int", timeout_s),
         retry_handlers=[

@@ -134,7 +134,7 @@ def _harmless(match: re.Match[str]) -> str:
 def _link(url: str) -> str:
     # What would end the link early has no place in a URL, and is percent-encoded there.
     safe = url[:_LONGEST_LINK].replace("|", "%7C").replace("<", "%3C").replace(">", "%3E")
-    return f"<{safe}|View in Dagster UI>"
+    return f"<{safe.replace('&', '&amp;')}|View in Dagster UI>"
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:
