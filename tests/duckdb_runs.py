@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import dagster as dg
 
 Query = Callable[[str], list[Any]]
+
+
+@cache
+def instance() -> dg.DagsterInstance:
+    """One for all runs of a process: to make it takes as long as a run."""
+    return dg.DagsterInstance.ephemeral()
 
 
 def run(
@@ -18,7 +25,7 @@ def run(
         resources={"io_manager": io_manager},
         selection=selection,
         raise_on_error=ok,
-        **options,
+        **{"instance": instance(), **options},
     )
     assert result.success is ok
     return result

@@ -78,7 +78,9 @@ def run(snippet: str, prelude: Prelude, folder: Path) -> str:
     parts = [prelude.code, snippet, prelude.after, MATERIALIZE if prelude.materialize else ""]
     module = folder / "snippet.py"
     module.write_text("\n".join(parts))
-    env = os.environ | {"DAGSTER_IS_DEV_CLI": "1"} | prelude.env
+    # dlt remembers by pipeline where it first ran, and would write its DuckDB file there.
+    homes = {"DAGSTER_IS_DEV_CLI": "1", "DLT_DATA_DIR": str(folder / ".dlt-data")}
+    env = os.environ | homes | prelude.env
     done = subprocess.run(
         [sys.executable, "-W", "error::DeprecationWarning:snippet", str(module)],
         cwd=folder,

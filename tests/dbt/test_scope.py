@@ -76,7 +76,7 @@ def nodes(manifest: Path, argv: Sequence[str], indirect: str | None) -> set[str]
     words: dict[str, list[str]] = {"--select": [], "--exclude": []}
     into: list[str] = []
     for arg in argv:
-        into = words[arg] if arg in words else into
+        into = words.get(arg, into)
         if arg not in words:
             into.append(arg)
     whole = Manifest.of(manifest)
@@ -84,7 +84,7 @@ def nodes(manifest: Path, argv: Sequence[str], indirect: str | None) -> set[str]
         whole,
         select=" ".join(words["--select"]),
         exclude=" ".join(words["--exclude"]),
-        indirect=indirect or "eager",  # type: ignore
+        indirect=indirect or "eager",
     ).ids
     return {
         whole.node(id_).name
@@ -256,7 +256,7 @@ def whole(manifest_path: Path) -> Scope:
 
     origin = Origin.of(models)
     assert origin is not None
-    return Scope(SimpleNamespace(), models, origin)  # type: ignore
+    return Scope(SimpleNamespace(), models, origin)
 
 
 @given(data=st.data())
@@ -269,7 +269,7 @@ def test_any_part_runs_what_was_selected_and_no_other_asset_and_no_other_check_o
     checks = data.draw(st.sets(st.sampled_from(sorted(models.check_keys))), label="checks")
     part = models.subset_for(keys, checks)
     context = SimpleNamespace(selected_asset_keys=keys, selected_asset_check_keys=checks)
-    scope = Scope(context, part, whole.origin)  # type: ignore
+    scope = Scope(context, part, whole.origin)
 
     selection = scope.selection(Arguments(["build"]))
 

@@ -61,11 +61,11 @@ def start(destination: str, day: str) -> subprocess.Popen[str]:
 
 def all_succeed(destination: str) -> None:
     first = start(destination, "none")
-    assert first.communicate()[0] is not None
-    assert first.returncode == 0
+    said, _ = first.communicate()
+    assert first.returncode == 0, said
     steps = [start(destination, day) for day in DAYS]
-    said = [step.communicate()[0] for step in steps]
-    assert [step.returncode for step in steps] == [0, 0, 0], "\n".join(said)
+    outputs = [step.communicate()[0] for step in steps]
+    assert [step.returncode for step in steps] == [0, 0, 0], "\n".join(outputs)
     assert list(Path("pipelines/.dagweave").iterdir()) == []
 
 

@@ -115,6 +115,18 @@ def test_a_failed_load_is_not_taken_up_by_the_next_run(make_pipeline, assets_of,
     assert query("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'invoices'") == [(0,)]
 
 
+def test_nor_is_what_an_earlier_run_left_in_the_users_own_folder(
+    make_pipeline, assets_of, load, query, monkeypatch
+):
+    monkeypatch.setenv("RESTORE_FROM_DESTINATION", "false")
+    make_pipeline().extract([{"id": 9}], table_name="stale")
+
+    loaded = load(assets_of(shop(), name="s", dlt_pipeline=make_pipeline()))
+
+    assert loaded.metadata["s/orders"]["rows_loaded"] == 1
+    assert query("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'stale'") == [(0,)]
+
+
 def test_missing_credentials_name_the_keys_that_dlt_looked_for_and_are_not_retried(
     make_pipeline, assets_of, load
 ):

@@ -8,14 +8,17 @@ import dlt
 import pyarrow as pa
 import pytest
 from dagster import (
+    AssetDep,
     AssetKey,
     AssetMaterialization,
     AssetSelection,
     AssetSpec,
     DailyPartitionsDefinition,
+    Definitions,
     MaterializeResult,
     OpExecutionContext,
     StaticPartitionsDefinition,
+    asset,
     job,
     multi_asset,
     op,
@@ -27,7 +30,7 @@ from dagweave.dlt import (
     build_dlt_asset_specs,
     dlt_assets,
 )
-from dagweave.weaving import TableRef
+from dagweave.weaving import TableRef, weave
 
 
 @dlt.source
@@ -340,6 +343,65 @@ def test_a_source_beside_another_in_one_pipeline_is_told_by_its_own_schema(
     metadata = load(assets_of(site(), name="site", dlt_pipeline=make_pipeline())).metadata
 
     assert columns(metadata["site/orders_page"]["dagster/column_schema"])["hits"] == "bigint"
+
+
+def test_a_dataset_of_its_own_for_each_schema_is_told(
+    make_pipeline, assets_of, load, query, monkeypatch
+):
+    monkeypatch.setenv("USE_SINGLE_DATASET", "false")
+
+    @dlt.source
+    def site():
+        return dlt.resource([{"url": "a"}], name="pages")
+
+    load(assets_of(shop(), name="erp", dlt_pipeline=make_pipeline()))
+    pages = load(assets_of(site(), name="site", dlt_pipeline=make_pipeline())).metadata[
+        "site/pages"
+    ]
+
+    assert pages["dagster/table_name"] == "wh.raw_site.pages"
+    assert query("SELECT url FROM wh.raw_site.pages") == [("a",)]
+
+
+def test_a_pipeline_in_development_writes_the_dataset_that_it_made_up(
+    make_pipeline, assets_of, load, query
+):
+    pipeline = make_pipeline(dev_mode=True)
+
+    people = load(assets_of(shop(), name="erp", dlt_pipeline=pipeline)).metadata["erp/people"]
+
+    assert people["dagster/table_name"] == f"wh.{pipeline.dataset_name}.people"
+    assert query(f"SELECT count(*) FROM {people['dagster/table_name']}") == [(2,)]
+
+
+def test_progress_and_schema_export_are_as_the_user_set_them(
+    tmp_path, make_pipeline, assets_of, load, capfd
+):
+    pipeline = make_pipeline(
+        progress=dlt.progress.log(dump_system_stats=False),
+        export_schema_path=str(tmp_path / "schemas"),
+    )
+
+    load(assets_of(shop(), dlt_pipeline=pipeline))
+
+    assert (tmp_path / "schemas" / "shop.schema.yaml").exists()
+    assert "Load shop in" in "".join(capfd.readouterr())
+
+
+def test_a_reader_of_the_table_is_woven_to_the_asset_that_writes_it(assets_of):
+    table = TableRef("orders", "raw", "wh", "duckdb")
+
+    @asset(deps=[AssetDep(["dbt", "source"], metadata=table.to_metadata())])
+    def report(): ...
+
+    defs = weave(
+        Definitions(
+            [assets_of(shop(), name="erp"), report], resources={"dlt": DagsterDltResource()}
+        )
+    )
+
+    graph = defs.resolve_asset_graph()
+    assert graph.get(report.key).parent_keys == {AssetKey(["erp", "orders"])}
 
 
 def test_nothing_of_what_the_user_made_is_changed(make_pipeline, assets_of, load):

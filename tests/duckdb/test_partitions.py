@@ -156,7 +156,7 @@ def test_dynamic_partitions_may_lie_apart(io_manager: DuckDBPolarsIOManager, que
 
 
 GRID = dg.MultiPartitionsDefinition({"day": DAYS, "region": REGIONS})
-BY_BOTH = {"partition_expr": {"day": "at", "region": "region"}}
+BY_BOTH = {"partition_expr": {"day": "ts", "region": "region"}}
 
 
 @dg.asset(partitions_def=GRID, metadata=BY_BOTH)
@@ -164,7 +164,7 @@ def grid(context) -> pl.DataFrame:
     key = context.partition_key.keys_by_dimension
     return pl.DataFrame(
         {
-            "at": [dt.datetime.fromisoformat(key["day"])],
+            "ts": [dt.datetime.fromisoformat(key["day"])],
             "region": [key["region"]],
             "run": [context.run.run_id],
         }
@@ -183,7 +183,7 @@ def test_partitions_of_two_dimensions_are_replaced_by_both(
         last = run(grid, io_manager=io_manager, partition_key=dg.MultiPartitionKey(point))
 
     assert query("SELECT count(*), count(DISTINCT run) FROM grid") == [(4, 4)]
-    assert query(f"SELECT at::DATE::VARCHAR, region FROM grid WHERE run = '{last.run_id}'") == [
+    assert query(f"SELECT ts::DATE::VARCHAR, region FROM grid WHERE run = '{last.run_id}'") == [
         ("2026-01-05", "eu")
     ]
 
@@ -191,10 +191,10 @@ def test_partitions_of_two_dimensions_are_replaced_by_both(
 def test_a_day_of_all_regions_is_read_through_the_mapping(
     io_manager: DuckDBPolarsIOManager,
 ) -> None:
-    @dg.asset(partitions_def=DAYS, metadata={"partition_expr": "at"})
+    @dg.asset(partitions_def=DAYS, metadata={"partition_expr": "ts"})
     def regions_of_a_day(grid: pl.DataFrame) -> pl.DataFrame:
         assert sorted(grid["region"]) == ["eu", "us"]
-        assert grid["at"].dt.date().unique().to_list() == [dt.date(2026, 1, 5)]
+        assert grid["ts"].dt.date().unique().to_list() == [dt.date(2026, 1, 5)]
         return grid
 
     for day in ("2026-01-05", "2026-01-06"):

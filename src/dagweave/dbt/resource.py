@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dagster import ConfigurableResource, EnvVar, get_dagster_logger
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from dagweave._dagster.failures import failures
 from dagweave._kernel.errors import InvalidInput
@@ -97,10 +97,12 @@ class DbtCliResource(ConfigurableResource[Any]):
             target = target or project.target
             state_path = state_path or project.state_path
             fields.setdefault("target_path", str(project.target_path))
+        if dbt_executable != DBT and not isinstance(dbt_executable, EnvVar):
+            find_dbt(str(dbt_executable))
         values: dict[str, Any] = {
-            "project_dir": _text(project_dir),
+            "project_dir": _folder_with(PROJECT_FILE, project_dir),
             "global_config_flags": global_config_flags or [],
-            "profiles_dir": _text(profiles_dir),
+            "profiles_dir": profiles_dir and _folder_with(PROFILES_FILE, profiles_dir),
             "profile": profile,
             "target": target,
             "dbt_executable": _text(dbt_executable),
@@ -108,25 +110,6 @@ class DbtCliResource(ConfigurableResource[Any]):
             **fields,
         }
         super().__init__(**values)
-
-    @field_validator("project_dir", mode="after")
-    @classmethod
-    def _project_dir_exists(cls, value: str) -> str:
-        return value if isinstance(value, EnvVar) else _folder_with(PROJECT_FILE, value)
-
-    @field_validator("profiles_dir", mode="after")
-    @classmethod
-    def _profiles_dir_exists(cls, value: str | None) -> str | None:
-        if value is None or isinstance(value, EnvVar):
-            return value
-        return _folder_with(PROFILES_FILE, value)
-
-    @field_validator("dbt_executable", mode="after")
-    @classmethod
-    def _named_executable_exists(cls, value: str) -> str:
-        if value != DBT and not isinstance(value, EnvVar):
-            find_dbt(value)
-        return value
 
     def get_defer_args(self) -> Sequence[str]:
         """`--defer` to the state, if there is one with a manifest; else nothing."""
@@ -241,12 +224,14 @@ def _text(path: str | Path | None) -> str | None:
     return str(path.absolute()) if isinstance(path, Path) else path
 
 
-def _folder_with(file: str, path: str) -> str:
+def _folder_with(file: str, path: str | Path) -> str:
+    """The absolute path of a folder that holds `file`; a variable that is not yet read, as it is."""
+    if isinstance(path, EnvVar):
+        return path
     folder = Path(path).absolute()
-    if not folder.is_dir():
-        raise InvalidInput(f"There is no folder {folder}.", remedy=f"Name the folder of {file}.")
     if not (folder / file).exists():
-        raise InvalidInput(f"{folder} has no {file}.", remedy=f"Name the folder of {file}.")
+        missing = f"{folder} has no {file}" if folder.is_dir() else f"There is no folder {folder}"
+        raise InvalidInput(f"{missing}.", remedy=f"Name the folder of {file}.")
     return str(folder.resolve())
 
 

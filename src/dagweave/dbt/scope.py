@@ -109,8 +109,13 @@ class Scope:
     def checks(self) -> Mapping[str, AssetCheckKey]:
         """For each test whose result the step should report: the check that it is."""
         selected = set(self.context.selected_asset_check_keys)
-        chosen = frozenset(self.context.selected_asset_keys)
-        sources = self.assets_def.get_upstream_input_keys(chosen)
+        read = {
+            dep.asset_key
+            for key in self.context.selected_asset_keys
+            for dep in self.assets_def.get_asset_spec(key).deps
+        }
+        # Checks of a source are run with what reads it, and cannot be selected with it.
+        sources = read.difference(self.assets_def.node_keys_by_output_name.values())
         return {
             test: key
             for test, key in self._all_checks.items()

@@ -5,6 +5,7 @@ A hook that is not overridden is not asked, so that the node's plain dictionary 
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,6 +13,7 @@ from dagster import (
     AssetDep,
     AssetKey,
     AssetSpec,
+    BetaWarning,
     CodeReferencesMetadataValue,
     LocalFileCodeReference,
     MetadataValue,
@@ -109,7 +111,7 @@ class Translation:
             key=self.key(),
             deps=list(self._deps()),
             description=self._ask("get_description", defaults.description),
-            metadata=self._metadata(),
+            metadata=self.metadata(),
             skippable=True,
             group_name=self._ask("get_group_name", defaults.group_name),
             code_version=self._ask("get_code_version", defaults.code_version),
@@ -151,7 +153,8 @@ class Translation:
             )
         return defaults.owners(self._node, group)
 
-    def _metadata(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
+        """Its metadata alone."""
         adapter = self._manifest.adapter_type
         about: Mapping[str, Any] = self._manifest.get("metadata") or {}
         project_id = about.get("project_id")
@@ -175,8 +178,12 @@ class Translation:
                 remedy="Give the project: @dbt_assets(manifest=..., project=my_project)",
             )
         file = self._project.project_dir / self._node.original_file_path
-        reference = LocalFileCodeReference(file_path=str(file.resolve()))
-        return {keys.CODE_REFERENCES: CodeReferencesMetadataValue(code_references=[reference])}
+        with warnings.catch_warnings():
+            # Who turned the setting on need not hear for each asset that Dagster may change it.
+            warnings.simplefilter("ignore", BetaWarning)
+            reference = LocalFileCodeReference(file_path=str(file.resolve()))
+            references = CodeReferencesMetadataValue(code_references=[reference])
+        return {keys.CODE_REFERENCES: references}
 
     def _deps(self) -> Iterator[AssetDep]:
         seen: set[AssetKey] = set()
@@ -204,12 +211,14 @@ class Translation:
             return None
         if settings.enable_duplicate_source_asset_keys and key in self._shared_source_keys():
             return None
-        hooks = ("get_asset_spec", "get_metadata")
-        if any(self._translator.overrides(hook) for hook in hooks):
+        if self._translator.overrides("get_asset_spec"):
             said = spec_of(self._translator, self._manifest, parent, self._project).metadata
-            return {name: said[name] for name in _IDENTITY if name in said}
-        table = defaults.table_of(node, self._manifest.adapter_type)
-        return table.to_metadata() if table else None
+        elif self._translator.overrides("get_metadata"):
+            said = Translation(self._translator, self._manifest, parent, self._project).metadata()
+        else:
+            table = defaults.table_of(node, self._manifest.adapter_type)
+            return table.to_metadata() if table else None
+        return {name: said[name] for name in _IDENTITY if name in said}
 
     def _shared_source_keys(self) -> set[AssetKey]:
         """The keys that several sources share, so that none of them says which table it is."""

@@ -84,7 +84,10 @@ class DagsterDltResource(ConfigurableResource[Any]):
             own_folder(work.pipeline, keep_failed=self.keep_failed_folder) as pipeline,
         ):
             context.log.info(
-                "dlt pipeline %s loads %s.", pipeline.pipeline_name, ", ".join(work.keys)
+                "dlt pipeline %s loads %s into dataset %s.",
+                pipeline.pipeline_name,
+                ", ".join(work.keys),
+                pipeline.dataset_name,
             )
             try:
                 result = load(

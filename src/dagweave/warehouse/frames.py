@@ -13,7 +13,7 @@ from dagweave._kernel.extras import require
 from dagweave.warehouse.arrow import pyarrow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import pandas as pd
     import polars as pl
@@ -107,8 +107,19 @@ class PolarsFrames:
         return _library("polars").DataFrame
 
     def to_stream(self, frame: pl.DataFrame) -> Stream:
-        """The frame's columns as Arrow."""
-        return pyarrow().RecordBatchReader.from_stream(frame)
+        """The frame's columns as Arrow.
+
+        Raises:
+            InvalidInput: A column holds Python objects, or what Arrow has no type for.
+        """
+        columns = self.columns(frame)
+        # Polars would export their addresses.
+        if objects := [name for name, dtype in columns if dtype == "Object"]:
+            raise InvalidInput(
+                f"Columns of Python objects cannot be stored: {', '.join(objects)}.",
+                remedy="Convert them to a type of Polars before you return the frame.",
+            )
+        return _imported(frame, columns)
 
     def columns(self, frame: pl.DataFrame) -> list[tuple[str, str]]:
         """Name and type of each column."""
@@ -233,8 +244,12 @@ class ArrowExporters:
     """Whatever exports an Arrow stream (`__arrow_c_stream__`). Can be written, not asked for."""
 
     def to_stream(self, frame: Any) -> Stream:
-        """The stream that it exports."""
-        return pyarrow().RecordBatchReader.from_stream(frame)
+        """The stream that it exports.
+
+        Raises:
+            InvalidInput: It exports none, or of types that Arrow does not know.
+        """
+        return _imported(frame, [])
 
     def columns(self, frame: Any) -> list[tuple[str, str]]:  # noqa: ARG002
         """Nothing: to look at its columns may use it up."""
@@ -267,6 +282,20 @@ def exporter_of(type_: object) -> Exporter | None:
     if known is None and hasattr(type_, "__arrow_c_stream__"):
         return ArrowExporters()
     return known
+
+
+def _imported(frame: Any, columns: Sequence[tuple[str, str]]) -> Stream:
+    """The Arrow stream that a frame exports."""
+    pa = pyarrow()
+    try:
+        return pa.RecordBatchReader.from_stream(frame)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        listed = ", ".join(f"{name} ({dtype})" for name, dtype in columns)
+        raise InvalidInput(
+            f"The {type(frame).__name__} cannot be read as Arrow.",
+            seen=f"{error}\n{listed}",
+            remedy="Convert the column of the unusual type before you return the frame.",
+        ) from error
 
 
 def _library(name: str) -> Any:
