@@ -50,7 +50,7 @@ lock: $(UV) ## Renew the lock file
 	$(UV) lock --upgrade
 
 clean: ## Remove everything that the other commands made
-	rm -rf .tools .venv .venvs .home dist
+	rm -rf .tools .venv .venvs .home dagweave-demo dist
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Dagweave needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Choose another: make PYTHON=python3.12 ...")'

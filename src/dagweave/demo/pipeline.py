@@ -41,6 +41,7 @@ def run_pipeline(console: Console) -> Outcome:
     to the process's own standard output. The second job is not started when the first one fails.
     """
     outcome = Outcome(Progress(console))
+    console.print("[dim]reading the definitions, dbt parse ...[/]")
     with _timed(outcome, "reading the definitions, dbt parse"):
         # Not earlier: definitions read the environment when they are imported.
         from dagweave.demo.definitions import defs
