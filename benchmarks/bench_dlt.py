@@ -1,8 +1,8 @@
-"""A load of `@dlt_assets` beside bare dlt in a Dagster step, and beside `dagster-dlt`."""
+"""What `@dlt_assets` adds to bare dlt in a Dagster step, and what `dagster-dlt` adds."""
 
 from __future__ import annotations
 
-from benchmarks.measure import OFFICIAL, Command, compare
+from benchmarks.measure import OFFICIAL, OURS, Command, compare
 
 ROWS = """
 import dlt
@@ -59,13 +59,12 @@ SOURCES = {
 
 
 def main() -> None:
+    """Each integration over bare dlt in its own environment: the DuckDB of the two may differ."""
     for title, source in SOURCES.items():
-        ours = Command("dagweave.dlt", _assets(source, "dagweave.dlt"))
-        bare = Command("dlt in a plain multi-asset", source + PIPELINE + BARE)
-        compare(f"dlt: {title}, over bare dlt in a step", ours, bare)
-        official = Command("dagster_dlt", _assets(source, "dagster_dlt"), python=OFFICIAL)
-        compare(f"dlt: {title}, over dagster_dlt", ours, official)
-
-
-def _assets(source: str, package: str) -> str:
-    return source + PIPELINE + ASSETS.replace("PACKAGE", package)
+        for package, python in (("dagweave.dlt", OURS), ("dagster_dlt", OFFICIAL)):
+            assets = ASSETS.replace("PACKAGE", package)
+            compare(
+                f"dlt: {title}, {package} over bare dlt in a step",
+                Command(package, source + PIPELINE + assets, python),
+                Command("dlt in a plain multi-asset", source + PIPELINE + BARE, python),
+            )

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
@@ -82,14 +83,11 @@ def test_a_disk_that_fills_up_loses_nothing(database: str) -> None:
     """The limit on a file's size stands for the disk: it makes the same failure, for any user."""
     make_table(database)
 
-    printed = run_script(
-        """
+    limited = textwrap.dedent("""
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, 4_000_000))
-        """
-        + WRITE_TOO_MUCH,
-        database,
-    )
+    """)
+    printed = run_script(limited + textwrap.dedent(WRITE_TOO_MUCH), database)
 
     assert "table WorkFailed dev.main.t was not written." in printed
     assert "partition WorkFailed monday of dev.main.t was not written." in printed
@@ -158,22 +156,29 @@ def test_a_writer_that_is_killed_leaves_the_old_rows_or_the_new(database: str, m
         )
 
 
-def test_a_file_that_may_only_be_read_is_read_and_not_written(tmp_path: Path) -> None:
-    # The temporary folder of a test is its user's alone; the one of another user comes by here.
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
-    database = str(tmp_path / "dev.duckdb")
+@pytest.fixture
+def readable_folder() -> Iterator[Path]:
+    """A folder that every user can enter; pytest's own are for one."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_file_that_may_only_be_read_is_read_and_not_written(readable_folder: Path) -> None:
+    database = str(readable_folder / "dev.duckdb")
     make_table(database)
     Path(database).chmod(0o444)
 
     printed = run_script(
         """
         import duckdb
-        rows(1, "new").read_all()
-        if os.geteuid() == 0:
-            # Nothing is forbidden to root.
-            os.seteuid(65534)
         from dagweave.warehouse.plan import ReadPlan
+        with DuckDBStore(database_at(":memory:")).connected() as session:
+            session.connection.execute("SELECT 1")
+        rows(1, "new").read_all()
+        if os.getuid() == 0:
+            # Nothing is forbidden to root.
+            os.setuid(65534)
         for shared in (False, True):
             with store.read(ReadPlan(table), shared=shared) as stream:
                 print(stream.read_all().num_rows)

@@ -1,9 +1,9 @@
 """Load an API day by day into DuckDB with dlt, and read what arrived in an asset downstream.
 
-    dagster dev -f examples/dlt.py
+    dagster dev -f examples/dlt_to_duckdb.py
 
 The "API" is made up, so that this runs anywhere. The report's dependency names the table alone:
-`weave` finds the asset that writes it.
+`weave` finds the asset that writes it. (The file is not called dlt.py: Python would take it for dlt.)
 """
 
 from collections.abc import Iterator

@@ -1,0 +1,7 @@
+select
+    sold_on,
+    drink,
+    count(*) as cups,
+    sum(price) as revenue
+from {{ ref('stg_sales') }}
+group by sold_on, drink

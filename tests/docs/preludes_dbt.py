@@ -1,0 +1,105 @@
+"""What the blocks of docs/dbt.md leave out."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+PROJECT = {
+    "dbt_project/dbt_project.yml": "name: shop\nprofile: shop\n",
+    "dbt_project/profiles.yml": (
+        "shop: {target: dev, outputs: {dev: {type: duckdb, path: warehouse.duckdb}}}\n"
+    ),
+    "dbt_project/models/orders.sql": "select 1 as id",
+    "dbt_project/models/models.yml": (
+        "models: [{name: orders, columns: [{name: id, data_tests: [unique]}]}]\n"
+    ),
+}
+
+
+def _node(
+    unique_id: str, *folders: str, reads: tuple[str, ...] = (), **more: Any
+) -> dict[str, Any]:
+    kind, _, name = unique_id.split(".", 2)
+    return {
+        "unique_id": unique_id,
+        "resource_type": kind,
+        "name": name,
+        "package_name": "shop",
+        "fqn": ["shop", *folders, name],
+        "original_file_path": "/".join(["models", *folders, f"{name}.sql"]),
+        "depends_on": {"nodes": list(reads)},
+        "config": {"materialized": "table"},
+        "tags": ["nightly"],
+        **more,
+    }
+
+
+# As `dbt parse` would have written it: these blocks define assets, and run nothing.
+MANIFEST = {
+    "metadata": {
+        "dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json",
+        "project_name": "shop",
+        "adapter_type": "duckdb",
+    },
+    "nodes": {
+        "model.shop.stg_orders": _node(
+            "model.shop.stg_orders", "staging", reads=("source.shop.raw.orders",)
+        ),
+        "model.shop.orders": _node("model.shop.orders", "marts", reads=("model.shop.stg_orders",)),
+    },
+    "sources": {
+        "source.shop.raw.orders": {
+            **_node("source.shop.orders", "staging"),
+            "unique_id": "source.shop.raw.orders",
+            "source_name": "raw",
+            "relation_name": '"warehouse"."raw"."orders"',
+        }
+    },
+}
+PARSED = PROJECT | {"dbt_project/target/manifest.json": json.dumps(MANIFEST)}
+NAMES = """
+import json
+from pathlib import Path
+
+from dagster import (
+    AssetExecutionContext, DailyPartitionsDefinition, Definitions, asset, define_asset_job,
+)
+from dagweave.dbt import (
+    DagsterDbtTranslator, DbtCliResource, DbtProject, build_dbt_asset_selection,
+    build_schedule_from_dbt_selection, dbt_assets,
+)
+from dagweave.weaving import weave
+
+project = DbtProject(Path(__file__).parent / "dbt_project")
+dbt = DbtCliResource(project)
+"""
+DEFINED = """
+from dagster import AssetsDefinition, Definitions, ScheduleDefinition
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+_here = list(globals().values())
+_defs = Definitions(
+    assets=[each for each in _here if isinstance(each, AssetsDefinition)],
+    schedules=[each for each in _here if isinstance(each, ScheduleDefinition)],
+    jobs=[each for each in _here if isinstance(each, UnresolvedAssetJobDefinition)],
+    resources={"dbt": dbt},
+)
+Definitions.validate_loadable(_defs)
+print(*sorted(key.to_user_string() for key in _defs.resolve_asset_graph().materializable_asset_keys))
+"""
+
+PRELUDES: dict[str, dict[str, Any]] = {
+    "dbt-first": {"files": PROJECT, "materialize": True, "expect": "orders"},
+    "dbt-parts": {"code": NAMES, "files": PARSED, "after": DEFINED, "expect": "orders"},
+    "dbt-woven": {
+        "code": NAMES,
+        "files": PARSED,
+        "after": """
+from dagster import AssetKey
+
+_node = defs.resolve_asset_graph().get(AssetKey("stg_orders"))
+assert _node.parent_keys == {AssetKey("ingested_orders")}, _node.parent_keys
+""",
+    },
+}
