@@ -79,7 +79,8 @@ def run(models: int) -> None:
 
     def command(label: str, script: str, python: Path) -> Command:
         copy = f"import shutil; shutil.copytree({str(project(models, python))!r}, 'project')"
-        return Command(label, script, python=python, setup=copy)
+        path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+        return Command(label, script, python=python, setup=copy, env={"PATH": path})
 
     # The official package fails in a run of a project given by a relative path.
     ours, official = (

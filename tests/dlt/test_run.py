@@ -163,7 +163,9 @@ def test_a_table_named_by_its_data_is_told_with_its_rows_and_columns(assets_of, 
 def test_nothing_loaded_is_zero_rows(assets_of, load):
     @dlt.source
     def quiet():
-        return dlt.resource([], name="silence"), dlt.resource([{"id": 1}], name="noise")
+        yield dlt.resource([], name="silence")
+        yield dlt.resource([{"id": 1}], name="noise")
+        yield dlt.resource([], name="declared", columns={"id": {"data_type": "bigint"}})
 
     metadata = load(assets_of(quiet(), name="q", fetch_row_count=True)).metadata
 
@@ -171,6 +173,7 @@ def test_nothing_loaded_is_zero_rows(assets_of, load):
     assert metadata["q/silence"]["dagster/row_count"] == 0
     assert metadata["q/silence"]["jobs"] == []
     assert "dagster/column_schema" not in metadata["q/silence"]
+    assert metadata["q/declared"]["dagster/row_count"] == 0
 
 
 def test_a_source_with_nothing_at_all_is_zero_rows_too(assets_of, load):

@@ -197,7 +197,9 @@ def code_by_heading() -> dict[str, str]:
     text = REFERENCE.read_text() if REFERENCE.exists() else ""
     found: dict[str, str] = {}
     heading = ""
-    for match in re.finditer(r"^#+ ([^\n]+)$|^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+    for match in re.finditer(
+        r"^#+ ([^\n]+)$|^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL
+    ):
         if match.group(1):
             heading = match.group(1)
         else:

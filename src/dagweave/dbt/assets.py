@@ -19,7 +19,6 @@ from dagweave.dbt.scope import Origin
 from dagweave.dbt.select import EVERYTHING
 from dagweave.dbt.select import select as select_nodes
 from dagweave.dbt.specs import SpecBuilder
-from dagweave.dbt.translation import key_of
 from dagweave.dbt.translator import DagsterDbtTranslator
 
 if TYPE_CHECKING:
@@ -141,6 +140,11 @@ def _specs(
     selected = select_nodes(manifest, select=expression, exclude=exclude, selector=selector)
     for sentence in selected.unmatched:
         get_dagster_logger().warning(f"The dbt selection {sentence}")
+    if isinstance(translator, type):
+        raise InvalidInput(
+            f"{translator.__name__} is a class.",
+            remedy=f"Give an instance: {translator.__name__}()",
+        )
     builder = SpecBuilder(translator or DagsterDbtTranslator(), manifest, project, selected.ids)
     return builder.build(io_manager_key)
 
@@ -151,7 +155,7 @@ def get_asset_key_for_model(dbt_assets: Sequence[AssetsDefinition], model_name: 
     Raises:
         InvalidInput: There is none; names the nearest.
     """
-    origin, known = _known(dbt_assets)
+    origin = Origin.of_the_one(dbt_assets)
     manifest = origin.manifest
     models = [
         id_ for id_ in manifest.ids("nodes") if manifest.node(id_).resource_type in ASSET_TYPES
@@ -160,8 +164,9 @@ def get_asset_key_for_model(dbt_assets: Sequence[AssetsDefinition], model_name: 
     if not named:
         names = [manifest.node(id_).name for id_ in models]
         raise _none_such("dbt model, seed or snapshot", model_name, names)
-    found = next((id_ for id_ in named if id_ in known), named[0])
-    return known.get(found) or key_of(origin.translator, manifest, found, origin.project)
+    # Its key here, which may have been changed since; of a node that is not here, the translator's.
+    here = {str(spec.metadata[keys.UNIQUE_ID]): spec.key for spec in dbt_assets[0].specs}
+    return next((here[id_] for id_ in named if id_ in here), None) or origin.key(named[0])
 
 
 def get_asset_key_for_source(dbt_assets: Sequence[AssetsDefinition], source_name: str) -> AssetKey:
@@ -188,7 +193,7 @@ def get_asset_keys_by_output_name_for_source(
     Raises:
         InvalidInput: There is no such source; names the nearest.
     """
-    origin, _ = _known(dbt_assets)
+    origin = Origin.of_the_one(dbt_assets)
     manifest = origin.manifest
     tables = [
         id_ for id_ in manifest.ids("sources") if manifest.node(id_).source_name == source_name
@@ -196,27 +201,11 @@ def get_asset_keys_by_output_name_for_source(
     if not tables:
         names = [manifest.node(id_).source_name or "" for id_ in manifest.ids("sources")]
         raise _none_such("dbt source", source_name, names)
-    return {
-        _output_name(id_): key_of(origin.translator, manifest, id_, origin.project)
-        for id_ in tables
-    }
+    return {_output_name(id_): origin.key(id_) for id_ in tables}
 
 
 def _output_name(unique_id: str) -> str:
     return unique_id.replace(".", "_").replace("-", "_").replace("*", "_star")
-
-
-def _known(dbt_assets: Sequence[AssetsDefinition]) -> tuple[Origin, Mapping[str, AssetKey]]:
-    """Where one definition comes from, and the keys by which it knows its nodes."""
-    if len(dbt_assets) != 1:
-        raise InvalidInput(f"Give one definition of @dbt_assets, in a list; not {len(dbt_assets)}.")
-    origin = Origin.of(dbt_assets[0])
-    if origin is None:
-        raise InvalidInput(
-            f"{dbt_assets[0]} has no assets that @dbt_assets made.",
-            remedy="Give a definition of @dbt_assets whose selection matches something.",
-        )
-    return origin, {str(s.metadata[keys.UNIQUE_ID]): s.key for s in dbt_assets[0].specs}
 
 
 def _none_such(kind: str, name: str, names: Iterable[str]) -> InvalidInput:

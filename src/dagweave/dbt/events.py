@@ -18,8 +18,7 @@ from dagster import (
 from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt import checks, keys
 from dagweave.dbt.manifest import ASSET_TYPES, Manifest
-from dagweave.dbt.scope import Scope
-from dagweave.dbt.translation import key_of
+from dagweave.dbt.scope import Origin, Scope
 from dagweave.dbt.translator import DagsterDbtTranslator
 
 if TYPE_CHECKING:
@@ -80,8 +79,8 @@ class DbtCliEventMessage:
         invocation: DbtCliInvocation | None = None,
     ) -> None:
         del event_history_metadata
-        name = raw_event["info"]["name"]
         if is_result_event is None:
+            name = raw_event["info"].get("name")
             is_result_event = _node_id(raw_event) is not None and (
                 name in _RESULTS_OF_CORE or name == _RESULT_OF_FUSION
             )
@@ -98,7 +97,7 @@ class DbtCliEventMessage:
     @property
     def event_type_value(self) -> str:
         """`RunResultEvent` for the one event that carries a node's result; else dbt's own name."""
-        return RESULT_EVENT if self.is_result_event else self.raw_event["info"]["name"]
+        return RESULT_EVENT if self.is_result_event else str(self.raw_event["info"].get("name"))
 
     @property
     def unique_id(self) -> str | None:
@@ -135,22 +134,26 @@ class DbtCliEventMessage:
         del target_path
         if not self.is_result_event or self.unique_id is None:
             return
-        origin = self._invocation
-        scope = Scope.of(context) if context else (origin.scope if origin else None)
-        source = manifest or (scope.manifest if scope else origin and origin.known_manifest)
+        command = self._invocation
+        if command is None or (context is not None and context is not command.context):
+            scope = Scope.of(context)
+            known = scope.origin if scope else None
+        else:
+            scope, known = command.scope, command.origin
+        source = manifest or (known.manifest if known else None)
         if source is None:
             raise InvalidInput(
                 "A result of dbt belongs to an asset only by a manifest, and none is known.",
                 remedy="Give it: dbt.cli([...], manifest=my_project.manifest_path)",
             )
-        translator = dagster_dbt_translator or (
-            scope.translator if scope else origin.dagster_dbt_translator if origin else None
-        )
+        translator = dagster_dbt_translator or (known.translator if known else None)
         yield from _Result(
             self,
-            Manifest.of(source),
-            translator or DagsterDbtTranslator(),
-            project or (scope.project if scope else origin.project if origin else None),
+            Origin(
+                Manifest.of(source),
+                translator or DagsterDbtTranslator(),
+                project or (known.project if known else None),
+            ),
             scope,
         ).events()
 
@@ -161,16 +164,13 @@ class _Result:
     def __init__(
         self,
         event: DbtCliEventMessage,
-        manifest: Manifest,
-        translator: DagsterDbtTranslator,
-        project: DbtProject | None,
+        origin: Origin,
         scope: Scope | None,
     ) -> None:
         self._event = event
         self._id = event.unique_id or ""
-        self._manifest = manifest
-        self._translator = translator
-        self._project = project
+        self._origin = origin
+        self._manifest = origin.manifest
         self._scope = scope
 
     def events(self) -> Iterator[DbtDagsterEvent]:
@@ -223,7 +223,7 @@ class _Result:
 
     def _observations(self, tested: str | None) -> Iterator[AssetObservation]:
         message = None
-        if self._translator.settings.enable_asset_checks:
+        if self._origin.translator.settings.enable_asset_checks:
             name = self._manifest.node(self._id).name
             message = f"The dbt test {name} is no asset check: {self._why_no_check(tested)}."
             get_dagster_logger().warning(message)
@@ -241,7 +241,7 @@ class _Result:
 
     def _key(self, unique_id: str) -> AssetKey:
         known = self._scope.key(unique_id) if self._scope else None
-        return known or key_of(self._translator, self._manifest, unique_id, self._project)
+        return known or self._origin.key(unique_id)
 
     def _metadata(self) -> dict[str, Any]:
         data = self._event.raw_event["data"]

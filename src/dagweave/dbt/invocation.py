@@ -16,6 +16,7 @@ from dagweave.dbt.events import DbtCliEventMessage, Results
 from dagweave.dbt.iterator import DbtEventIterator
 from dagweave.dbt.manifest import Manifest
 from dagweave.dbt.run import TERMINATION_TIMEOUT_S
+from dagweave.dbt.scope import Origin, Scope
 from dagweave.dbt.trouble import decode
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from dagweave.dbt.events import DbtDagsterEvent
     from dagweave.dbt.project import DbtProject
     from dagweave.dbt.run import DbtProcess
-    from dagweave.dbt.scope import Scope
     from dagweave.dbt.translator import DagsterDbtTranslator
 
 _MOST_NAMED = 20
@@ -77,6 +77,14 @@ class DbtCliInvocation:
             if written.exists():
                 self.manifest_given = Manifest.of(written)
         return self.manifest_given
+
+    @property
+    def origin(self) -> Origin | None:
+        """What results belong to, if a manifest is known."""
+        if self.scope:
+            return self.scope.origin
+        manifest = self.known_manifest
+        return Origin(manifest, self.dagster_dbt_translator, self.project) if manifest else None
 
     @property
     def manifest(self) -> Mapping[str, Any]:
@@ -218,5 +226,6 @@ def _decoded(line: bytes) -> dict[str, Any] | None:
     if line.startswith(b"{"):
         with suppress(msgspec.DecodeError):
             event = cast("dict[str, Any]", decode(line))
-            return event if {"info", "data"} <= event.keys() else None
+            if isinstance(event.get("info"), dict) and isinstance(event.get("data"), dict):
+                return event
     return None

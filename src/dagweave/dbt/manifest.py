@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from weakref import WeakValueDictionary
@@ -246,10 +247,12 @@ class Manifest(Mapping[str, Any]):
     def group(self, node: Node) -> Mapping[str, Any] | None:
         """The group that dbt puts the node into, with its owner."""
         name = node.config.group or node.group
-        if not name:
-            return None
+        return self._groups.get(name) if isinstance(name, str) else None
+
+    @cached_property
+    def _groups(self) -> Mapping[str, Mapping[str, Any]]:
         groups: Mapping[str, Mapping[str, Any]] = self.get("groups") or {}
-        return next((group for group in groups.values() if group.get("name") == name), None)
+        return {group["name"]: group for group in groups.values()}
 
     def asset_parents(self, unique_id: str) -> Sequence[str]:
         """The nearest ancestors that are assets or sources, past what dbt does not build."""

@@ -103,7 +103,7 @@ class DagsterDbtProjectPreparer(DbtProjectPreparer):
             env=environment(
                 project_dir=project.project_dir,
                 target_path=project.manifest_path.parent,
-                profiles_dir=project.profiles_dir,
+                profiles_dir=project.own_profiles_dir,
             ),
         )
 
@@ -181,7 +181,9 @@ def _dbt() -> tuple[object, ...]:
 
 def _read_by_dbt(project: DbtProject) -> Iterator[Path]:
     """The files that dbt may read when it parses, those of packages included."""
-    if (profiles := project.profiles_dir / "profiles.yml").exists():
+    # Where dbt looks by itself: https://docs.getdbt.com/docs/core/connect-data-platform/profiles.yml
+    elsewhere = Path(os.environ.get("DBT_PROFILES_DIR") or Path.home() / ".dbt")
+    if (profiles := (project.own_profiles_dir or elsewhere) / "profiles.yml").exists():
         yield profiles
     target = project.manifest_path.parent
     seen: set[str] = set()
@@ -195,7 +197,7 @@ def _read_by_dbt(project: DbtProject) -> Iterator[Path]:
         ]
         seen.add(real)
         for name in files:
-            if Path(name).suffix in _READ and not name.startswith("."):
+            if name == ".dbtignore" or (Path(name).suffix in _READ and not name.startswith(".")):
                 yield Path(folder, name)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 PROJECT_FILE = "dbt_project.yml"
+PROFILES_FILE = "profiles.yml"
 
 
 @dataclass(frozen=True, init=False)
@@ -100,6 +101,14 @@ class DbtProject:
     def _set(self, **fields: object) -> None:
         for name, value in fields.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def own_profiles_dir(self) -> Path | None:
+        """`profiles_dir`, unless nobody named it and it has no profile: then dbt looks for one."""
+        is_default = self.profiles_dir == self.project_dir
+        if is_default and not (self.profiles_dir / PROFILES_FILE).exists():
+            return None
+        return self.profiles_dir
 
     def prepare_if_dev(self) -> None:
         """In `dagster dev`, install dbt's packages and parse the project if anything changed.

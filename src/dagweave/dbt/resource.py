@@ -16,9 +16,9 @@ from dagweave.dbt.arguments import Arguments
 from dagweave.dbt.errors import DagsterDbtError
 from dagweave.dbt.invocation import DbtCliInvocation
 from dagweave.dbt.manifest import Manifest
-from dagweave.dbt.project import PROJECT_FILE, DbtProject
+from dagweave.dbt.project import PROFILES_FILE, PROJECT_FILE, DbtProject
 from dagweave.dbt.run import DBT, DbtProcess, copy_partial_parse, environment, find_dbt
-from dagweave.dbt.scope import INDIRECT_SELECTION, Scope
+from dagweave.dbt.scope import INDIRECT_SELECTION, Scope, Selection
 from dagweave.dbt.translator import DagsterDbtTranslator
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from dagster import AssetExecutionContext, OpExecutionContext
 
     from dagweave.dbt.manifest import ManifestSource
-
-PROFILES_FILE = "profiles.yml"
 
 
 class DbtCliResource(ConfigurableResource[Any]):
@@ -92,7 +90,7 @@ class DbtCliResource(ConfigurableResource[Any]):
         if isinstance(project_dir, DbtProject):
             project = project_dir
             project_dir = project.project_dir
-            profiles_dir = profiles_dir or project.profiles_dir
+            profiles_dir = profiles_dir or project.own_profiles_dir
             profile = profile or project.profile
             target = target or project.target
             state_path = state_path or project.state_path
@@ -159,16 +157,16 @@ class DbtCliResource(ConfigurableResource[Any]):
             folder = project.project_dir if project else Path(self.project_dir)
             base = folder / self._target_base(project)
             target = folder / target_path if target_path else base / _own_folder(context)
-            env = environment(
-                project_dir=folder, target_path=target, profiles_dir=self.profiles_dir
-            )
-            selection = scope.selection(said) if scope else None
-            if indirect := (selection and selection.indirect) or said.indirect:
-                env[INDIRECT_SELECTION] = indirect
+            selection = scope.selection(said) if scope else Selection([])
+            indirect = selection.indirect or said.indirect
+            env = {
+                **environment(
+                    project_dir=folder, target_path=target, profiles_dir=self.profiles_dir
+                ),
+                **({INDIRECT_SELECTION: indirect} if indirect else {}),
+            }
             copy_partial_parse(base, target)
-            process = DbtProcess(
-                self._argv(said, selection.arguments if selection else []), cwd=folder, env=env
-            )
+            process = DbtProcess(self._argv(said, selection.arguments), cwd=folder, env=env)
             get_dagster_logger().info(f"Running dbt in {folder}: {process.command}")
             return DbtCliInvocation(
                 process,

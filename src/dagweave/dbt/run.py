@@ -131,21 +131,27 @@ class DbtProcess:
 
         Returns its exit code. Nothing of it is left running.
         """
-        try:
-            if self.popen.poll() is None:
+        if self.popen.poll() is None:
+            try:
                 self._signal(signal.SIGINT)
                 with suppress(subprocess.TimeoutExpired):
                     self.popen.wait(timeout_s)
-        finally:
-            self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
-            code = self.wait()
-        return code
+            finally:
+                self._kill()
+        return self.wait()
+
+    def _kill(self) -> None:
+        """End dbt, and what it may have started and left behind."""
+        if hasattr(signal, "SIGKILL"):
+            self._signal(signal.SIGKILL)
+        self.popen.kill()
 
     def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError, PermissionError):
+        # It may have ended just now; not every system takes every signal.
+        with suppress(ProcessLookupError, PermissionError, ValueError):
             if hasattr(os, "killpg"):
                 os.killpg(self.popen.pid, number)
-            elif self.popen.poll() is None:
+            else:
                 self.popen.send_signal(number)
 
     def _read(self) -> None:

@@ -17,7 +17,7 @@ from dagweave._dagster.metadata import TABLE_NAME
 from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt import defaults, keys
 from dagweave.dbt.select import EVERYTHING, along_with, select
-from dagweave.dbt.translation import DbtManifestWrapper
+from dagweave.dbt.translation import DbtManifestWrapper, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -59,6 +59,29 @@ class Origin:
             break
         return None
 
+    @classmethod
+    def of_the_one(cls, dbt_assets: Sequence[AssetsDefinition]) -> Origin:
+        """Where the one definition in a list comes from.
+
+        Raises:
+            InvalidInput: There is not one, or it has no assets that `@dbt_assets` made.
+        """
+        if len(dbt_assets) != 1:
+            raise InvalidInput(
+                f"Give one definition of @dbt_assets, in a list; not {len(dbt_assets)}."
+            )
+        origin = cls.of(dbt_assets[0])
+        if origin is None:
+            raise InvalidInput(
+                f"{dbt_assets[0]} has no assets that @dbt_assets made.",
+                remedy="Give a definition of @dbt_assets whose selection matches something.",
+            )
+        return origin
+
+    def key(self, unique_id: str) -> AssetKey:
+        """The key that the translator gave a node."""
+        return key_of(self.translator, self.manifest, unique_id, self.project)
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -79,7 +102,7 @@ class Scope:
     @classmethod
     def of(cls, context: OpExecutionContext | AssetExecutionContext | None) -> Scope | None:
         """None for a step that is not one of `@dbt_assets`."""
-        if context is None or not context.has_assets_def:
+        if context is None or not getattr(context, "has_assets_def", False):
             return None
         assets_def = context.assets_def
         origin = Origin.of(assets_def)

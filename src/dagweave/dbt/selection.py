@@ -149,11 +149,11 @@ def build_dbt_asset_selection(
         job = define_asset_job("nightly", selection=nightly.downstream())
         ```
     """
-    [assets_def] = dbt_assets
-    origin = Origin.of(assets_def)
-    if origin is None:
+    if len(dbt_assets) == 1 and not dbt_assets[0].keys:
+        # Of a definition whose own selection matches nothing, nothing can be selected.
         return AssetSelection.assets()
-    tags = assets_def.op.tags
+    origin = Origin.of_the_one(dbt_assets)
+    tags = dbt_assets[0].op.tags
 
     def built(select: str, exclude: str | None, selector: str | None) -> AssetSelection:
         return DbtManifestAssetSelection(

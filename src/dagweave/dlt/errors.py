@@ -107,7 +107,7 @@ def _in_our_words(pipeline: Pipeline, chain: Sequence[BaseException]) -> Dagweav
         )
     failed = f"{what} failed{_where(chain)}."
     seen = _seen(chain)
-    if _DUCKDB_LOCK in seen and any(getattr(e, "step", None) in _REPEATABLE for e in chain):
+    if _DUCKDB_LOCK in seen and getattr(chain[0], "step", None) in _REPEATABLE:
         return FileLocked(failed, seen=seen, remedy=ONE_WRITER)
     if any(isinstance(each, DestinationConnectionError) for each in chain):
         return Unavailable(
@@ -126,8 +126,12 @@ def _not_installed(what: str, packages: Iterable[str]) -> MissingExtra:
 
 def _where(chain: Sequence[BaseException]) -> str:
     """The step, and the resource or table, as far as the errors tell."""
+    from dlt.common.exceptions import DltException
+
     where = ""
     for each in chain:
+        if not isinstance(each, DltException):
+            break
         if step := getattr(each, "step", None):
             where = f" {_DOING.get(step, f'in its step {step}')}"
         if resource := getattr(each, "pipe_name", None):

@@ -124,7 +124,7 @@ class LoadReport:
         if len(tables) == 1:
             if self._dataset:
                 metadata |= self._dataset.table(tables[0]).to_metadata()
-            if self.has_columns(tables[0]):
+            if self._has_columns(tables[0]):
                 metadata[COLUMN_SCHEMA] = _table_schema(self.tables[tables[0]])
         return metadata
 
@@ -135,11 +135,10 @@ class LoadReport:
         for table in tables:
             for nested in get_nested_tables(self.schema.tables, table):
                 name = nested.get("name")
-                if name and self.has_columns(name):
+                if name and self._has_columns(name):
                     yield name
 
-    def has_columns(self, table: str) -> bool:
-        """Whether rows were ever loaded into `table`, so that it exists."""
+    def _has_columns(self, table: str) -> bool:
         return bool(self.tables.get(table, {}).get("columns"))
 
 
@@ -208,6 +207,8 @@ class _Counter:
 
     def __call__(self, asset: LoadedAsset) -> int:
         report = asset.report
+        # A table that never got a row was never made.
+        made = set(report.schema.data_table_names(seen_data_only=True))
         with dlt_errors(report.pipeline):
             client = self._client
             if client is None:
@@ -215,11 +216,7 @@ class _Counter:
                 self._client = client = self._connection.enter_context(
                     cast("AbstractContextManager[SqlClientBase[Any]]", opened)
                 )
-            return sum(
-                _row_count(client, table)
-                for table in asset.loaded.tables
-                if report.has_columns(table)
-            )
+            return sum(_row_count(client, table) for table in asset.loaded.tables if table in made)
 
 
 def _row_count(client: SqlClientBase[Any], table: str) -> int:

@@ -190,4 +190,12 @@ def _selected(
             ),
             remedy="Leave them out with source.with_resources(...), or make assets of them.",
         )
-    return {name: key for name, key in keys.items() if key in selected}
+    found = {name: key for name, key in keys.items() if key in selected}
+    if not found:
+        raise InvalidInput(
+            f"No asset that is selected is made of dlt source {source.name!r}.",
+            seen=f"Its resources: {', '.join(keys)}.",
+            remedy="Make the assets with @dlt_assets or build_dlt_asset_specs, or pass a "
+            "translator that gives their keys.",
+        )
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import itertools
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -268,8 +269,9 @@ class DuckDBSession:
     def _registered(self, stream: Stream) -> Generator[str]:
         """Let SQL read a stream, under the name that the context gives."""
         name = f"dagweave_stream_{next(_STREAM_NUMBERS)}"
+        tap = _Tap(stream)
         try:
-            self.connection.register(name, stream)
+            self.connection.register(name, tap.stream())
         except duckdb_module().NotImplementedException as error:
             raise InvalidInput(
                 "A column of the frame is of a type that DuckDB does not have.",
@@ -279,6 +281,7 @@ class DuckDBSession:
         try:
             yield f"temp.main.{DUCKDB.quote(name)}"
         finally:
+            tap.close()
             with contextlib.suppress(duckdb_module().Error):
                 self.connection.unregister(name)
 
@@ -313,6 +316,36 @@ class DuckDBSession:
         # Its name before DuckDB 1.4.
         reader = getattr(result, "to_arrow_reader", None) or result.fetch_record_batch
         return reader(_BATCH_ROWS)
+
+
+class _Tap:
+    """A stream that can be turned off.
+
+    DuckDB 1.x reads ahead on a thread of pyarrow's, and goes on with it after its query has failed:
+    the user's generator would run on behind our back, and into the end of the process.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._open = True
+
+    def stream(self) -> Stream:
+        return pyarrow().RecordBatchReader.from_batches(self._stream.schema, self._batches())
+
+    def _batches(self) -> Generator[Any]:
+        batches = iter(self._stream)
+        while True:
+            with self._lock:
+                batch = next(batches, None) if self._open else None
+            if batch is None:
+                return
+            yield batch
+
+    def close(self) -> None:
+        """Let no batch be taken any more, and wait for the one that is being taken."""
+        with self._lock:
+            self._open = False
 
 
 def _chosen(plan: ReadPlan, columns: Sequence[Column]) -> list[Column]:
