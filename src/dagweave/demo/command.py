@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -120,6 +121,7 @@ def _open_ui(home: Home, slack: SlackServer, port: int, console: Console) -> Non
         raise InvalidInput(
             f"There is nothing to show in {home.root} yet.", remedy="Run `dagweave demo` first."
         )
+    _refuse_a_taken_port(port)
     url = f"http://127.0.0.1:{port}"
     arguments = ["-m", "dagweave.demo.definitions", "-h", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(
@@ -140,6 +142,20 @@ def _open_ui(home: Home, slack: SlackServer, port: int, console: Console) -> Non
             process.wait()
 
 
+def _refuse_a_taken_port(port: int) -> None:
+    # Dagster would quietly take another one.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise InvalidInput(
+                f"Dagster's UI cannot listen on port {port}.",
+                seen=str(error),
+                remedy=f"Close what uses it, or choose another: --port {port + 1}",
+            ) from error
+
+
 def _wait_for_ui(url: str, process: subprocess.Popen[bytes]) -> None:
     server = HttpClient(url, "Dagster's UI", attempts=1, timeout_s=5)
 
@@ -147,7 +163,7 @@ def _wait_for_ui(url: str, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is not None:
             raise InvalidInput(
                 f"`dagster dev` stopped with exit code {process.returncode} before {url} answered.",
-                remedy="Its messages are above. Is the port taken? Choose another: --port 3001",
+                remedy="Its messages are above.",
             )
         try:
             server.get_json("/server_info")
