@@ -9,14 +9,16 @@ the same table, `coffee.raw.sales`.
 from pathlib import Path
 
 import duckdb
-from dagster import AssetExecutionContext, Definitions, MaterializeResult, asset
-
-from dagweave.dbt import (
-    DbtCliResource,
-    DbtProject,
-    build_schedule_from_dbt_selection,
-    dbt_assets,
+from dagster import (
+    AssetExecutionContext,
+    Definitions,
+    MaterializeResult,
+    ScheduleDefinition,
+    asset,
+    define_asset_job,
 )
+
+from dagweave.dbt import DbtCliResource, DbtProject, build_dbt_asset_selection, dbt_assets
 from dagweave.weaving import TableRef, weave
 
 project = DbtProject(Path(__file__).parent / "dbt_project")
@@ -48,14 +50,14 @@ def coffee(context: AssetExecutionContext, dbt: DbtCliResource):
     yield from dbt.cli(["build"], context=context).stream().fetch_row_counts()
 
 
+nightly = define_asset_job(
+    "nightly", build_dbt_asset_selection([coffee], dbt_select="tag:marts").upstream()
+)
+
 defs = weave(
     Definitions(
         assets=[sales, coffee],
-        schedules=[
-            build_schedule_from_dbt_selection(
-                [coffee], job_name="marts", cron_schedule="0 6 * * *", dbt_select="+tag:marts"
-            )
-        ],
+        schedules=[ScheduleDefinition(job=nightly, cron_schedule="0 6 * * *")],
         resources={"dbt": DbtCliResource(project_dir=project)},
     )
 )

@@ -39,10 +39,12 @@ def test_what_a_public_package_shows_is_what_it_lists(name: str):
 def test_every_public_name_says_what_it_does(name: str):
     package = importlib.import_module(f"dagweave.{name}")
 
+    ours = {listed: getattr(package, listed) for listed in package.__all__}
     silent = [
         listed
-        for listed in package.__all__
-        if callable(getattr(package, listed)) and not getattr(package, listed).__doc__
+        for listed, value in ours.items()
+        # What is Dagster's own, or the instance of a class of Dagster, is documented there.
+        if getattr(value, "__module__", "").startswith("dagweave") and not value.__doc__
     ]
     assert silent == []
 

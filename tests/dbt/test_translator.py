@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from dagster import (
+    AssetCheckSpec,
     AssetKey,
     AssetSpec,
     AutoMaterializePolicy,
@@ -24,6 +25,7 @@ from dagweave.dbt import (
     dbt_assets,
     default_group_from_dbt_resource_props,
     default_metadata_from_dbt_resource_props,
+    get_asset_key_for_model,
     group_from_dbt_resource_props_fallback_to_directory,
 )
 from dagweave.weaving import TableRef
@@ -262,6 +264,33 @@ def test_the_hook_that_says_all_is_asked_once_per_node_and_its_keys_are_used_eve
     assert {check.asset_key for check in definition.check_specs} <= {
         spec.key for spec in definition.specs
     }
+
+
+def test_a_run_finds_its_way_back_though_a_translator_replaced_all_metadata(manifest_path: Path):
+    class Bare(DagsterDbtTranslator):
+        def get_asset_spec(self, manifest: Any, unique_id: str, project: Any) -> AssetSpec:
+            spec = super().get_asset_spec(manifest, unique_id, project)
+            return spec.replace_attributes(metadata={"mine": unique_id})
+
+        def get_asset_check_spec(
+            self, asset_spec: Any, manifest: Any, unique_id: str, project: Any
+        ) -> Any:
+            if unique_id.startswith("test.shop.unique"):
+                return AssetCheckSpec("is_unique", asset=asset_spec.key)
+            return None
+
+    bare = Bare()
+    definition = dbt_assets(manifest=manifest_path, dagster_dbt_translator=bare)(_nothing)
+
+    metadata = definition.get_asset_spec(AssetKey("orders")).metadata
+    assert metadata["mine"] == metadata["dagster_dbt/unique_id"] == "model.shop.orders"
+    assert get_asset_key_for_model([definition], "orders") == AssetKey("orders")
+    ids = {
+        check.asset_key.path[-1]: (check.metadata or {})["dagster_dbt/unique_id"]
+        for check in definition.check_specs
+    }
+    assert set(ids) == {"orders", "stg_orders", "stg_customers"}
+    assert ids["orders"].startswith("test.shop.unique_orders_id")
 
 
 def test_a_deep_project_does_not_exhaust_the_stack(write_manifest: Callable[..., Path]):

@@ -124,24 +124,28 @@ def test_the_user_interface_opens_on_what_the_run_made(first: str, folder: Path)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [DAGWEAVE, "demo", "--ui", "--port", str(port)],
         cwd=folder,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    try:
-        assert process.stdout is not None
-        said = iter(process.stdout.readline, "")
-        url = next(
-            match[0] for line in said if (match := re.search(r"http://\S+(?=/asset-groups)", line))
-        )
-        query = "{ assetsOrError { ... on AssetConnection { nodes { key { path } assetMaterializations(limit: 1) { runId } } } } }"
-        answer = HttpClient(url, "the UI").request("POST", "/graphql", json={"query": query}).json()
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        process.wait(timeout=60)
+    ) as process:
+        try:
+            assert process.stdout is not None
+            said = iter(process.stdout.readline, "")
+            page = r"http://\S+(?=/asset-groups)"
+            url = next(match[0] for line in said if (match := re.search(page, line)))
+            client = HttpClient(url, "the UI")
+            query = (
+                "{ assetsOrError { ... on AssetConnection { nodes { "
+                "key { path } assetMaterializations(limit: 1) { runId } } } } }"
+            )
+            answer = client.request("POST", "/graphql", json={"query": query}).json()
+            client.close()
+        finally:
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(timeout=60)
 
     nodes = answer["data"]["assetsOrError"]["nodes"]
     made = ["/".join(node["key"]["path"]) for node in nodes if node["assetMaterializations"]]

@@ -37,9 +37,9 @@ def asset_key(node: Node) -> AssetKey:
 def description(node: Node) -> str:
     """The node's own words, then its code as written."""
     words = node.description or f"dbt {node.resource_type} {node.name}"
-    if node.resource_type == "source":
+    if not node.code:
         return words
-    code = "    " + (node.code or "").replace("\n", "\n    ")
+    code = "    " + node.code.replace("\n", "\n    ")
     return f"{words}\n\n#### Raw SQL:\n```sql\n{code}\n```"
 
 

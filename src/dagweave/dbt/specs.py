@@ -12,7 +12,7 @@ from dagweave._dagster.private import as_stored_by
 from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt import keys
 from dagweave.dbt.manifest import paused_gc
-from dagweave.dbt.translation import key_of, spec_of
+from dagweave.dbt.translation import Translation, key_of, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence, Set
@@ -46,10 +46,7 @@ class SpecBuilder:
             InvalidInput: Two nodes have the same asset key; names both.
         """
         with paused_gc():
-            by_id = {
-                id_: spec_of(self._translator, self._manifest, id_, self._project)
-                for id_ in self._in_order()
-            }
+            by_id = {id_: self._spec(id_) for id_ in self._in_order()}
             self._refuse_shared_keys(by_id)
             found = list(self._checks(by_id))
             taken = {spec.key.to_python_identifier() for spec in by_id.values()}
@@ -58,6 +55,14 @@ class SpecBuilder:
             if io_manager_key is not None:
                 specs = (as_stored_by(spec, io_manager_key) for spec in specs)
             return list(specs), unique
+
+    def _spec(self, unique_id: str) -> AssetSpec:
+        of = (self._translator, self._manifest, unique_id, self._project)
+        spec = spec_of(*of)
+        if keys.UNIQUE_ID in spec.metadata:
+            return spec
+        # A translator may have put metadata of its own in place of ours.
+        return spec.merge_attributes(metadata=Translation(*of).identity())
 
     def _in_order(self) -> Iterator[str]:
         """The selected assets, parents first: a translator that asks for them never digs deep."""
@@ -99,7 +104,7 @@ class SpecBuilder:
                         tested[parent], self._manifest, test, self._project
                     )
                     if check is not None:
-                        yield check
+                        yield check.with_metadata({**(check.metadata or {}), keys.UNIQUE_ID: test})
 
     def _refuse_shared_keys(self, by_id: dict[str, AssetSpec]) -> None:
         ids: defaultdict[AssetKey, set[str]] = defaultdict(set)

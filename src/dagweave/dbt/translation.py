@@ -160,13 +160,19 @@ class Translation:
         project_id = about.get("project_id")
         return {
             **self._ask("get_metadata", lambda node: defaults.metadata(node, adapter)),
+            **self.identity(),
+            **({keys.PROJECT_ID: MetadataValue.text(project_id)} if project_id else {}),
+            **({STORAGE_KIND: canonical_kind(adapter)} if adapter else {}),
+            **self._code_references(),
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """The metadata by which a run finds its way back to the node."""
+        return {
             keys.MANIFEST: DbtManifestWrapper(self._manifest),
             keys.TRANSLATOR: self._translator,
             keys.UNIQUE_ID: self._id,
             **({keys.PROJECT: self._project} if self._project else {}),
-            **({keys.PROJECT_ID: MetadataValue.text(project_id)} if project_id else {}),
-            **({STORAGE_KIND: canonical_kind(adapter)} if adapter else {}),
-            **self._code_references(),
         }
 
     def _code_references(self) -> Mapping[str, Any]:

@@ -54,6 +54,7 @@ def daily_delays(flights: pl.DataFrame) -> Output[pl.DataFrame]:
     key_prefix="delays",
     group_name="delays",
     kinds={"polars", "duckdb"},
+    ins={"daily_delays": AssetIn(key_prefix="delays")},
     partitions_def=MONTHS,
     backfill_policy=BackfillPolicy.single_run(),
     metadata={"partition_expr": "flight_date"},

@@ -26,7 +26,7 @@ from dagweave._dagster.metadata import (
 )
 from dagweave._kernel.errors import DagweaveError
 from dagweave.dlt.errors import dlt_errors
-from dagweave.dlt.source import Dataset, storage_kind
+from dagweave.dlt.source import Dataset, duckdb_file, storage_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -230,7 +230,6 @@ def _dataset(pipeline: Pipeline, schema: Schema) -> Dataset | None:
     from dlt.common.destination.client import DestinationClientDwhConfiguration
     from dlt.destinations.job_client_impl import SqlJobClientBase
 
-    destination = pipeline.destination
     client = pipeline.destination_client(schema.name)
     if not isinstance(client.config, DestinationClientDwhConfiguration):
         return None
@@ -240,7 +239,10 @@ def _dataset(pipeline: Pipeline, schema: Schema) -> Dataset | None:
         if isinstance(client, SqlJobClientBase)
         else None
     )
-    return Dataset.at(destination, schema.naming, name, database) if name else None
+    if not name:
+        return None
+    file = duckdb_file(client.config)
+    return Dataset.of(name, pipeline.destination, client.capabilities, file, database)
 
 
 def _table_schema(table: _Table) -> TableSchema:

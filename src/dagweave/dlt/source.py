@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from dlt import Pipeline, Schema
+    from dlt.common.destination import DestinationCapabilitiesContext
+    from dlt.common.destination.client import DestinationClientConfiguration
     from dlt.common.destination.reference import AnyDestination
-    from dlt.common.normalizers.naming import NamingConvention
     from dlt.extract import DltResource, DltSource
     from dlt.extract.pipe import Pipe
 
@@ -128,7 +129,12 @@ def tables_of(source: DltSource, pipeline: Pipeline) -> Mapping[str, TableRef]:
     name = pipeline.dataset_name
     if destination.config_params.get("enable_dataset_name_normalization", True):
         name = naming.normalize_table_identifier(name)
-    dataset = Dataset.at(destination, naming, name)
+    dataset = Dataset.of(
+        name,
+        destination,
+        destination.capabilities(naming=naming),
+        duckdb_file(_offline_configuration(destination)),
+    )
     return {
         resource.name: dataset.table(naming.normalize_tables_path(str(resource.table_name)))
         for resource in source.selected_resources.values()
@@ -147,16 +153,16 @@ class Dataset:
     fold: Callable[[str], str]
 
     @classmethod
-    def at(
+    def of(
         cls,
-        destination: AnyDestination,
-        naming: NamingConvention,
         name: str,
+        destination: AnyDestination,
+        capabilities: DestinationCapabilitiesContext,
+        file: Path | None,
         database: str | None = None,
     ) -> Dataset:
-        """The dataset of a normalized `name` at `destination`."""
-        fold = destination.capabilities(naming=naming).casefold_identifier
-        file = duckdb_file(destination)
+        """The dataset of a normalized `name`; in a DuckDB, in the database of its `file`."""
+        fold = capabilities.casefold_identifier
         return cls(
             name=fold(name),
             database=database or (catalog_of(file) if file else None),
@@ -182,21 +188,27 @@ def storage_kind(destination: AnyDestination | None) -> str | None:
     return canonical_kind(destination.destination_type.rpartition(".")[2])
 
 
-def duckdb_file(destination: AnyDestination) -> Path | None:
+def duckdb_file(configuration: DestinationClientConfiguration | None) -> Path | None:
     """The file, in its one spelling, if the destination is a DuckDB that keeps tables in one."""
+    if configuration is None or configuration.destination_type != "duckdb":
+        return None
+    database = getattr(configuration.credentials, "database", None)
+    if not isinstance(database, str) or database in _NO_FILE:
+        return None
+    return Path(database).expanduser().resolve()
+
+
+def _offline_configuration(destination: AnyDestination) -> DestinationClientConfiguration | None:
+    """A DuckDB's configuration, which needs no credentials; of others, dlt would look for some."""
     from dlt.common.exceptions import DltException
 
-    if destination.destination_type != "dlt.destinations.duckdb":
-        return None
-    # What dlt cannot resolve is for the run to report, not for loading the definitions.
-    with suppress(DltException, ValueError):
-        spec = destination.spec()
-        # Any will do: dlt looks for the file only once a dataset is set.
-        spec.update({"dataset_name": "any"})
-        config = destination.configuration(spec, accept_partial=True)
-        database = getattr(config.credentials, "database", None)
-        if isinstance(database, str) and database not in _NO_FILE:
-            return Path(database).expanduser().resolve()
+    if destination.destination_type == "dlt.destinations.duckdb":
+        # What dlt cannot resolve is for the run to report, not for loading the definitions.
+        with suppress(DltException, ValueError):
+            spec = destination.spec()
+            # Any will do: dlt looks for the file only once a dataset is set.
+            spec.update({"dataset_name": "any"})
+            return destination.configuration(spec, accept_partial=True)
     return None
 
 

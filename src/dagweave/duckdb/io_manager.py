@@ -179,6 +179,7 @@ def build_duckdb_io_manager(
 
     @io_manager(config_schema=DuckDBIOManager.to_config_schema())
     def duckdb_io_manager(context: InitResourceContext) -> WarehouseIOManager:
+        """Stores what assets return as tables of a DuckDB database."""
         config: dict[str, Any] = context.resource_config
         return _io_manager(
             type_handlers,

@@ -66,7 +66,7 @@ class Warehouse:
         return self.store.locate(TableRef(name, self.schema))
 
     def replace(
-        self, table: str, rows: Sequence[Row] | Any, part: Partition | Slice | None = None
+        self, table: str, rows: Any, part: Partition | Slice | None = None
     ) -> Receipt:
         """Write rows, or an Arrow table or stream, in place of a table or of a part of it."""
         return self.store.write(self.plan(table, part), _stream(rows))
@@ -101,8 +101,9 @@ class Warehouse:
 
 def _stream(rows: Any) -> Stream:
     pa = pyarrow()
-    frame: Any = pa.Table.from_pylist(rows) if isinstance(rows, list) else rows
-    return frame if isinstance(frame, pa.RecordBatchReader) else frame.to_reader()
+    if isinstance(rows, list):
+        return pa.Table.from_pylist(rows).to_reader()
+    return rows if isinstance(rows, pa.RecordBatchReader) else rows.to_reader()
 
 
 class _Interrupted(Exception):
