@@ -65,9 +65,7 @@ class Warehouse:
         """A table of the schema that the tests use."""
         return self.store.locate(TableRef(name, self.schema))
 
-    def replace(
-        self, table: str, rows: Any, part: Partition | Slice | None = None
-    ) -> Receipt:
+    def replace(self, table: str, rows: Any, part: Partition | Slice | None = None) -> Receipt:
         """Write rows, or an Arrow table or stream, in place of a table or of a part of it."""
         return self.store.write(self.plan(table, part), _stream(rows))
 
