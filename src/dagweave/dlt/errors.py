@@ -33,7 +33,8 @@ ONE_WRITER = (
     "DuckDB lets one process write a file at a time. Close the other one, or give all assets that "
     "write the file one pool with a limit of 1."
 )
-_DUCKDB_LOCK = "Could not set lock on file"
+# Of another process; of another thread of this one, in the moment in which it lets go.
+_DUCKDB_LOCKS = ("Could not set lock on file", "Unique file handle conflict")
 # Steps that can be taken up again: the first has done nothing yet, the other goes on where it was.
 _REPEATABLE = frozenset({"sync", "load"})
 _DOING = {
@@ -107,7 +108,10 @@ def _in_our_words(pipeline: Pipeline, chain: Sequence[BaseException]) -> Dagweav
         )
     failed = f"{what} failed{_where(chain)}."
     seen = _seen(chain)
-    if _DUCKDB_LOCK in seen and getattr(chain[0], "step", None) in _REPEATABLE:
+    if (
+        any(lock in seen for lock in _DUCKDB_LOCKS)
+        and getattr(chain[0], "step", None) in _REPEATABLE
+    ):
         return FileLocked(failed, seen=seen, remedy=ONE_WRITER)
     if any(isinstance(each, DestinationConnectionError) for each in chain):
         return Unavailable(
