@@ -14,6 +14,8 @@ from dagster import (
     ExecuteInProcessResult,
     materialize,
 )
+from dlt.common.configuration.container import Container
+from dlt.common.pipeline import PipelineContext
 
 from dagweave.dlt import DagsterDltResource, dlt_assets
 
@@ -45,6 +47,12 @@ class Loaded:
     def complaint(self) -> str:
         """What the one failed step says."""
         return self.failure.user_failure_data.description
+
+
+@pytest.fixture(autouse=True)
+def _no_pipeline_is_active() -> None:
+    """dlt gives a new source the rules of the pipeline that was made last: none, to begin with."""
+    Container()[PipelineContext].deactivate()
 
 
 @pytest.fixture
