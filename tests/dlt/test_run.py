@@ -1,4 +1,5 @@
 import gc
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -378,17 +379,18 @@ def test_a_pipeline_in_development_writes_the_dataset_that_it_made_up(
 
 
 def test_progress_and_schema_export_are_as_the_user_set_them(
-    tmp_path, make_pipeline, assets_of, load, capfd
+    tmp_path, make_pipeline, assets_of, load
 ):
+    said = io.StringIO()
     pipeline = make_pipeline(
-        progress=dlt.progress.log(dump_system_stats=False),
+        progress=dlt.progress.log(logger=said, dump_system_stats=False),
         export_schema_path=str(tmp_path / "schemas"),
     )
 
     load(assets_of(shop(), dlt_pipeline=pipeline))
 
     assert (tmp_path / "schemas" / "shop.schema.yaml").exists()
-    assert "Load shop in" in "".join(capfd.readouterr())
+    assert "Load shop in" in said.getvalue()
 
 
 def test_a_reader_of_the_table_is_woven_to_the_asset_that_writes_it(assets_of):

@@ -19,6 +19,8 @@ from dagweave.duckdb.dialect import without_secrets
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
+# As 2.x and 1.x say it of a replace, 1.1 of the same, and all of a delete.
+_A_VIEW = ("is of type View", "is not an table", "base table")
 _DISK_FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 
 
@@ -46,7 +48,7 @@ def _ours(error: Exception, what: str, seen: str) -> DagweaveError:
         return Refused(
             what, seen=seen, remedy="Take access_mode=READ_ONLY from connection_config to write."
         )
-    if "of type View" in seen or "base table" in seen:
+    if any(sign in seen for sign in _A_VIEW):
         return InvalidInput(
             what,
             seen=seen,

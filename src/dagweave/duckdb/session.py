@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dagweave._kernel.errors import InvalidInput
 from dagweave.duckdb.connections import duckdb_module
 from dagweave.duckdb.dialect import DUCKDB
-from dagweave.warehouse.arrow import Stream, pyarrow, zone_of
+from dagweave.warehouse.arrow import Stream, converted, pyarrow, zone_of
 from dagweave.warehouse.columns import (
     Column,
     SchemaDifference,
@@ -128,7 +128,7 @@ class DuckDBSession:
             require_fit(stream.schema, before, DUCKDB.fold, what=str(plan))
         kept = before if plan.schema_policy is SchemaPolicy.STRICT else None
         schema = storable(stream.schema, kept or (), DUCKDB.fold)
-        stream = stream if schema == stream.schema else stream.cast(schema)
+        stream = converted(stream, schema)
         self._keep_time_in(plan.slice)
         self._create_schema(plan.table)
         with self._registered(stream) as source:
@@ -377,7 +377,7 @@ def _as_it_was_written(
         return field
 
     schema = pa.schema([as_written(field) for field in stream.schema])
-    return stream if schema == stream.schema else stream.cast(schema)
+    return converted(stream, schema)
 
 
 def _read_expression(column: Column) -> str:

@@ -44,10 +44,6 @@ class Stream(Protocol):
 
     schema: Schema
 
-    def cast(self, target_schema: Schema) -> Stream:
-        """The same data as other types, converted batch by batch."""
-        ...
-
     def read_all(self) -> Any:
         """All that is left, as a `pyarrow.Table`."""
         ...
@@ -65,6 +61,23 @@ def pyarrow() -> ModuleType:
     """
     # Every warehouse extra brings pyarrow; DuckDB's is the one that needs no account.
     return require("pyarrow", extra="duckdb", what="Reading or writing a table")
+
+
+def converted(stream: Stream, schema: Schema) -> Stream:
+    """The same columns as other types, converted batch by batch."""
+    if schema == stream.schema:
+        return stream
+    pa = pyarrow()
+
+    def batches() -> Iterator[Any]:
+        for batch in stream:
+            columns = (
+                column if column.type == field.type else column.cast(field.type)
+                for column, field in zip(batch.columns, schema, strict=True)
+            )
+            yield pa.RecordBatch.from_arrays(list(columns), schema=schema)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
 
 
 def zone_of(type_: DataType) -> str | None:

@@ -132,7 +132,7 @@ class PolarsFrames:
 
     def from_stream(self, stream: Stream) -> pl.DataFrame:
         """A frame of all rows of the stream."""
-        return self.type()(stream)
+        return _polars(stream.read_all())
 
     def empty(self) -> pl.DataFrame:
         """A frame without rows or columns."""
@@ -158,8 +158,6 @@ class PolarsLazyFrames:
         """A frame that reads the source's rows when it is collected."""
         from polars.io.plugins import register_io_source
 
-        frames = PolarsFrames().type()
-
         def batches(
             with_columns: list[str] | None,
             predicate: pl.Expr | None,
@@ -170,7 +168,7 @@ class PolarsLazyFrames:
             chosen = source.select(with_columns) if with_columns else source
             with chosen.open(shared=True) as stream:
                 for batch in stream:
-                    frame = frames(batch)
+                    frame = _polars(batch)
                     if left is not None:
                         frame = frame.head(left)
                         left -= frame.height
@@ -178,7 +176,7 @@ class PolarsLazyFrames:
                     if left == 0:
                         return
 
-        schema = frames(source.schema().empty_table()).schema
+        schema = _polars(source.schema().empty_table()).schema
         return register_io_source(batches, schema=schema)
 
     def empty(self) -> pl.LazyFrame:
@@ -296,6 +294,11 @@ def _imported(frame: Any, columns: Sequence[tuple[str, str]]) -> Stream:
             seen=f"{error}\n{listed}",
             remedy="Convert the column of the unusual type before you return the frame.",
         ) from error
+
+
+def _polars(rows: Any) -> pl.DataFrame:
+    """A table or batch of Arrow's as a frame."""
+    return _library("polars").from_arrow(rows)
 
 
 def _library(name: str) -> Any:

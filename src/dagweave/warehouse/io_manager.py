@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
-from dagster import DagsterInvariantViolationError, InputContext, IOManager, OutputContext
+from dagster import InputContext, IOManager, OutputContext
 
 from dagweave._dagster.failures import failures
 from dagweave._dagster.metadata import STORAGE_KIND
@@ -124,7 +124,7 @@ class WarehouseIOManager(IOManager):
             raise self._unknown(load_type, "Annotate the input with")
 
     def _write_plan(self, context: OutputContext) -> WritePlan:
-        metadata = _output_metadata(context)
+        metadata = context.definition_metadata
         kind = self.store.dialect.kind
         if not context.has_asset_key:
             table = op_output_table(context.name, metadata, kind=kind, schema=self.schema)
@@ -228,17 +228,9 @@ def _output(context: OutputContext) -> str:
     return f"Output {context.name!r}"
 
 
-def _output_metadata(context: OutputContext) -> dict[str, Any]:
-    """What the definition says, and what was said of the asset since, as by `map_asset_specs`."""
-    found: dict[str, Any] = dict(context.definition_metadata or {})
-    try:
-        return found | dict(context.asset_spec.metadata)
-    except DagsterInvariantViolationError:
-        return found
-
-
-def _upstream_metadata(context: InputContext) -> dict[str, Any]:
-    return _output_metadata(context.upstream_output) if context.upstream_output else {}
+def _upstream_metadata(context: InputContext) -> Mapping[str, Any]:
+    """What the spec of the loaded asset says; Dagster hands it on, external assets included."""
+    return context.upstream_output.definition_metadata if context.upstream_output else {}
 
 
 def _columns(context: InputContext) -> tuple[str, ...] | None:

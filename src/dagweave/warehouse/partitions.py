@@ -36,7 +36,8 @@ def output_slice(context: OutputContext, metadata: Mapping[str, Any]) -> Slice |
     if definition is None:
         return None
     what = f"Asset {context.asset_key.to_user_string()!r}"
-    if not context.has_asset_partitions:
+    keys = _keys(context)
+    if keys is None:
         raise InvalidInput(
             f"{what} is partitioned, and this run is of no partition.",
             remedy="Nothing was written: it would have replaced every partition. "
@@ -45,7 +46,7 @@ def output_slice(context: OutputContext, metadata: Mapping[str, Any]) -> Slice |
     expression = plain(metadata.get(EXPRESSION))
     if expression is None:
         raise _no_expression(what)
-    return slice_of(context.asset_partition_keys, definition, expression, what=what)
+    return slice_of(keys, definition, expression, what=what)
 
 
 def input_slice(context: InputContext, upstream: Mapping[str, Any]) -> Slice | None:
@@ -123,6 +124,16 @@ def _definition(context: OutputContext) -> PartitionsDefinition[Any] | None:
     try:
         return context.asset_partitions_def
     except DagsterInvariantViolationError:
+        return None
+
+
+def _keys(context: OutputContext) -> Sequence[str] | None:
+    if not context.has_asset_partitions:
+        return None
+    try:
+        return context.asset_partition_keys
+    except DagsterInvariantViolationError:
+        # Before 1.13, whether the asset has partitions says nothing of the run.
         return None
 
 
