@@ -8,15 +8,16 @@ from __future__ import annotations
 import inspect
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from dagweave._kernel.errors import InvalidInput
 from dagweave._kernel.extras import require
+from dagweave.weaving.duckdb_file import catalog_of, one_spelling
 from dagweave.weaving.table_ref import TableRef, canonical_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from dlt import Pipeline, Schema
     from dlt.common.destination import DestinationCapabilitiesContext
@@ -30,9 +31,6 @@ BINDING = "dagweave/dlt"
 
 # Databases of DuckDB that are no file.
 _NO_FILE = frozenset({":memory:", ":external:"})
-# DuckDB's own databases; a file of that name is attached under another.
-# https://github.com/duckdb/duckdb/blob/main/src/main/attached_database.cpp
-_TAKEN = frozenset({"main", "system", "temp"})
 
 
 class Binding(str):
@@ -195,7 +193,7 @@ def duckdb_file(configuration: DestinationClientConfiguration | None) -> Path | 
     database = getattr(configuration.credentials, "database", None)
     if not isinstance(database, str) or database in _NO_FILE:
         return None
-    return Path(database).expanduser().resolve()
+    return one_spelling(database)
 
 
 def _offline_configuration(destination: AnyDestination) -> DestinationClientConfiguration | None:
@@ -210,12 +208,6 @@ def _offline_configuration(destination: AnyDestination) -> DestinationClientConf
             spec.update({"dataset_name": "any"})
             return destination.configuration(spec, accept_partial=True)
     return None
-
-
-def catalog_of(file: Path) -> str:
-    """What DuckDB calls the database in a file: by the file's name up to the first dot."""
-    stem = file.name.lstrip(".").partition(".")[0]
-    return f"{stem}_db" if stem.lower() in _TAKEN else stem
 
 
 def description_of(resource: DltResource) -> str | None:

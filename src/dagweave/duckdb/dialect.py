@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import re
-import string
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dagweave._kernel.redact import redact
 from dagweave.warehouse.sql import Dialect
+from dagweave.weaving.duckdb_file import catalog_of, fold, one_spelling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MEMORY: Final = ":memory:"
 
-_ASCII_LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-
-
-def fold(identifier: str) -> str:
-    """Two identifiers are one to DuckDB if they fold to the same: only A to Z have no case."""
-    return identifier.translate(_ASCII_LOWER)
-
-
 # https://duckdb.org/docs/stable/sql/dialect/keywords_and_identifiers
 DUCKDB: Final = Dialect(kind="duckdb", fold=fold)
 
 # A prefix of two letters or more names what is to be opened; one letter is a drive of Windows.
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
-
-# DuckDB's own databases; a file of that name is attached under another.
-# https://github.com/duckdb/duckdb/blob/main/src/main/attached_database.cpp
-_TAKEN: Final = frozenset({"main", "system", "temp"})
 
 
 def is_memory(database: str) -> bool:
@@ -46,21 +34,14 @@ def is_file(database: str) -> bool:
 
 def absolute(database: str) -> str:
     """The one spelling of a file, wherever the process goes; anything else as it is."""
-    return str(Path(database).expanduser().resolve()) if is_file(database) else database
+    return str(one_spelling(database)) if is_file(database) else database
 
 
 def catalog_name(database: str) -> str | None:
-    """What DuckDB calls a database once it is open; `None` where only the service knows.
-
-    A file is called by its name up to the first dot.
-    """
+    """What DuckDB calls a database once it is open; `None` where only the service knows."""
     if is_memory(database):
         return "memory"
-    if not is_file(database):
-        return None
-    name = Path(absolute(database)).name
-    stem = name.lstrip(".").partition(".")[0]
-    return f"{stem}_db" if fold(stem) in _TAKEN else stem
+    return catalog_of(one_spelling(database)) if is_file(database) else None
 
 
 _SECRET_OPTION: Final = re.compile("token|secret|password|key|credential", re.IGNORECASE)
