@@ -263,6 +263,23 @@ except KeyboardInterrupt:
     assert invocation.process.returncode == 1
 
 
+def test_dbt_can_be_interrupted_though_dagster_runs_in_the_background_of_a_script(
+    dbt: DbtCliResource, fake_dbt: Any, log: Any
+):
+    fake_dbt.prints(
+        [],
+        then=f"""
+print({json.dumps(log.version())!r}, flush=True)
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+""",
+    )
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert dbt.cli(["build"], raise_on_error=False).wait().process.returncode == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_dbt_that_does_not_stop_is_killed_with_all_it_started(
     dbt: DbtCliResource, fake_dbt: Any, log: Any, tmp_path: Path
 ):

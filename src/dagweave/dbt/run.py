@@ -98,6 +98,8 @@ class DbtProcess:
             stderr=subprocess.STDOUT,
             # A group of its own: an interrupt from the terminal reaches it once, through us.
             start_new_session=True,
+            # Started in the background of a script, we ignore interrupts, and dbt would, too.
+            preexec_fn=_take_interrupts if _ignores_interrupts() else None,  # noqa: PLW1509
         )
         self._reader = threading.Thread(target=self._read, name="dbt-output", daemon=True)
         self._reader.start()
@@ -161,6 +163,14 @@ class DbtProcess:
                 self.trouble.note(line)
                 self._lines.put(line)
         self._lines.put(None)
+
+
+def _ignores_interrupts() -> bool:
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def _take_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_to_end(argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
