@@ -47,7 +47,36 @@ def test_the_environment_may_narrow_a_build_as_well(monkeypatch: pytest.MonkeyPa
     assert not Arguments.read(["build"]).builds_all
 
 
-def test_variables_are_found_to_be_given_to_a_second_command():
-    assert Arguments.read(["build", "--vars", "{a: 1}", "-x"]).variables == ["--vars", "{a: 1}"]
-    assert Arguments.read(["build", "--vars={a: 1}"]).variables == ["--vars={a: 1}"]
-    assert Arguments.read(["build"]).variables == []
+@pytest.mark.parametrize(
+    ("args", "kept"),
+    [
+        (["build", "--vars", "{a: 1}", "-x"], ["--vars", "{a: 1}"]),
+        (["build", "--vars={a: 1}"], ["--vars={a: 1}"]),
+        (
+            ["build", "--target", "prod", "-x", "--profiles-dir=p"],
+            ["--target", "prod", "--profiles-dir=p"],
+        ),
+        (["build"], []),
+    ],
+)
+def test_where_a_command_runs_is_found_for_a_second_one(args: list[str], kept: list[str]):
+    assert Arguments.read(args).connection == kept
+
+
+@pytest.mark.parametrize(
+    ("args", "command"),
+    [
+        (["--log-level", "debug", "--no-partial-parse", "build"], "build"),
+        (["run", "--vars", "build"], "run"),
+        (["--target=build", "test"], "test"),
+        (["--version"], None),
+    ],
+)
+def test_the_command_is_told_from_the_values_of_options(args: list[str], command: str | None):
+    assert Arguments.read(args).command == command
+
+
+def test_of_options_given_twice_the_last_counts_as_for_dbt():
+    twice = ["build", "--indirect-selection", "empty", "--indirect-selection=cautious"]
+
+    assert Arguments.read(twice).indirect == "cautious"

@@ -389,12 +389,18 @@ def test_dbt_is_found_beside_the_running_python(
     assert fake_dbt.calls[0]["argv"] == ["debug"]
 
 
-def test_fusion_goes_first_under_its_own_name(dbt: DbtCliResource, fake_dbt: Any):
+def test_fusion_goes_first_under_its_own_name_unless_dbt_is_asked_for(
+    dbt: DbtCliResource, fake_dbt: Any
+):
     fusion = fake_dbt.path.with_name("dbtf")
     fusion.write_text("#!/bin/sh\nexit 0\n")
     fusion.chmod(0o755)
 
-    assert dbt.cli(["run"]).wait().dbt_command == f"{fusion} run"
+    fast = DbtCliResource(project_dir=dbt.project_dir)
+    slow = DbtCliResource(project_dir=dbt.project_dir, dbt_executable="dbt")
+
+    assert fast.cli(["run"]).wait().dbt_command == f"{fusion} run"
+    assert slow.cli(["run"]).wait().dbt_command == f"{fake_dbt.path} run"
 
 
 def test_no_other_dbt_is_run_than_the_one_asked_for(

@@ -324,11 +324,14 @@ def test_a_command_that_is_not_to_run_all_may_leave_nodes_out(
     assert step(*args).success
 
 
-def test_what_dbt_says_it_skipped_is_not_left_out_silently(step: Any, fake_dbt: Any, log: Any):
+def test_what_dbt_skipped_though_it_ended_well_fails_the_step(step: Any, fake_dbt: Any, log: Any):
     skipped = log.event("SkippingDetails", node_info=log.node_info(SELECTED[1], "skipped"))
     fake_dbt.prints([*told([SELECTED[0], SELECTED[2]], log), skipped])
 
-    assert step("build").success
+    result = step("build")
+
+    assert not result.success
+    assert f"no result for 1 of 3 selected nodes.\n  {SELECTED[1]}" in failure(result)
 
 
 def test_what_dbt_built_beside_the_selection_is_told_as_well(step: Any, fake_dbt: Any, log: Any):

@@ -27,8 +27,10 @@ from dagweave.dbt import (
 )
 from dagweave.dbt.arguments import Arguments
 from dagweave.dbt.manifest import Manifest
-from dagweave.dbt.scope import Origin, Scope
+from dagweave.dbt.origin import Origin
+from dagweave.dbt.scope import Scope
 from dagweave.dbt.select import select
+from dagweave.dbt.telling import tell
 
 ORDERS = AssetKey("stg_orders")
 UNIQUE = AssetCheckKey(ORDERS, "unique_stg_orders_id")
@@ -271,11 +273,13 @@ def test_any_part_runs_what_was_selected_and_no_other_asset_and_no_other_check_o
     context = SimpleNamespace(selected_asset_keys=keys, selected_asset_check_keys=checks)
     scope = Scope(context, part, whole.origin)
 
-    selection = scope.selection(Arguments(["build"]))
+    selection = tell(scope, Arguments(["build"]))
 
+    chosen, _, excluded = " ".join(selection.arguments).partition("--exclude")
     found = select(
         whole.manifest,
-        select=" ".join(selection.arguments[1:]) or "tag:none",
+        select=chosen.removeprefix("--select"),
+        exclude=excluded,
         indirect=selection.indirect or "eager",
     ).ids
     by_id = {str(spec.metadata["dagster_dbt/unique_id"]): spec.key for spec in models.specs}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         AssetSpec,
         HookContext,
         InputContext,
+        OpExecutionContext,
         PartitionsDefinition,
         RepositoryDefinition,
     )
@@ -110,6 +111,17 @@ def as_stored_by(spec: AssetSpec, io_manager_key: str) -> AssetSpec:
 
     stored = spec.with_io_manager_key(io_manager_key)
     return stored.merge_attributes(metadata={SYSTEM_METADATA_KEY_DAGSTER_TYPE: Nothing})
+
+
+def run_taken_up(context: OpExecutionContext) -> str | None:
+    """The run that the step's run takes up where it failed; none if it does all from the start.
+
+    Private, since the run itself tells a parent in both cases, and is tagged in one way of many to
+    start it. A context made by `build_op_context` has no step.
+    """
+    step = getattr(context, "_step_execution_context", None)
+    known = getattr(step, "_known_state", None)
+    return known.parent_state.run_id if known is not None and known.parent_state else None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,19 @@ _NARROWING: Final = frozenset(
         "--exclude-resource-types",
     }
 )
+# Where dbt finds the project and the warehouse, each with a value.
+_CONNECTION: Final = frozenset(
+    {"--vars", "--target", "-t", "--profile", "--profiles-dir", "--project-dir"}
+)
+# Options of dbt itself that may stand before the command, and whose value may look like one.
+_BEFORE_THE_COMMAND: Final = _CONNECTION | {
+    "--log-format",
+    "--log-format-file",
+    "--log-level",
+    "--log-level-file",
+    "--log-path",
+    "--target-path",
+}
 _NARROWING_VARIABLES: Final = ("DBT_RESOURCE_TYPES", "DBT_EXCLUDE_RESOURCE_TYPES")
 
 
@@ -50,7 +63,17 @@ class Arguments:
                 rest.append(arg)
             else:
                 into.extend([arg] if into is rest else arg.split())
-        return cls(rest, taken[_SELECT], taken[_EXCLUDE], next(iter(taken[_INDIRECT]), None))
+        return cls(rest, taken[_SELECT], taken[_EXCLUDE], next(reversed(taken[_INDIRECT]), None))
+
+    @property
+    def command(self) -> str | None:
+        """The dbt command: `build`, `run`, ..."""
+        before: str | None = None
+        for arg in self.rest:
+            if not arg.startswith("-") and before not in _BEFORE_THE_COMMAND:
+                return arg
+            before = arg
+        return None
 
     @property
     def has_selector(self) -> bool:
@@ -58,20 +81,20 @@ class Arguments:
         return any(arg.partition("=")[0] == "--selector" for arg in self.rest)
 
     @property
-    def variables(self) -> list[str]:
-        """The `--vars` that it is given, as arguments."""
+    def connection(self) -> list[str]:
+        """What they say of the project, the profile, the target and the variables."""
+        found: list[str] = []
         for at, arg in enumerate(self.rest):
-            if arg == "--vars":
-                return self.rest[at : at + 2]
-            if arg.startswith("--vars="):
-                return [arg]
-        return []
+            option, equals, _ = arg.partition("=")
+            if option in _CONNECTION:
+                found.extend([arg] if equals else self.rest[at : at + 2])
+        return found
 
     @property
     def builds_all(self) -> bool:
         """Whether dbt is to build and test all that Dagster selected, no less."""
         return (
-            "build" in self.rest
+            self.command == "build"
             and not (self.selects or self.excludes)
             and not any(arg.partition("=")[0] in _NARROWING for arg in self.rest)
             and not any(os.environ.get(name) for name in _NARROWING_VARIABLES)

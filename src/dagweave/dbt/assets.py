@@ -15,7 +15,7 @@ from dagster import (
 from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt import keys
 from dagweave.dbt.manifest import ASSET_TYPES, Manifest
-from dagweave.dbt.scope import Origin
+from dagweave.dbt.origin import Origin
 from dagweave.dbt.select import EVERYTHING
 from dagweave.dbt.select import select as select_nodes
 from dagweave.dbt.specs import SpecBuilder
@@ -145,7 +145,10 @@ def _specs(
             f"{translator.__name__} is a class.",
             remedy=f"Give an instance: {translator.__name__}()",
         )
-    builder = SpecBuilder(translator or DagsterDbtTranslator(), manifest, project, selected.ids)
+    excluded = select_nodes(manifest, select=exclude).ids if exclude.strip() else frozenset[str]()
+    builder = SpecBuilder(
+        translator or DagsterDbtTranslator(), manifest, project, selected.ids, excluded
+    )
     return builder.build(io_manager_key)
 
 

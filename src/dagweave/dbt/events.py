@@ -11,6 +11,7 @@ from dagster import (
     AssetCheckSeverity,
     AssetMaterialization,
     AssetObservation,
+    MetadataValue,
     Output,
     get_dagster_logger,
 )
@@ -18,7 +19,9 @@ from dagster import (
 from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt import checks, keys
 from dagweave.dbt.manifest import ASSET_TYPES, Manifest
-from dagweave.dbt.scope import Origin, Scope
+from dagweave.dbt.origin import Origin
+from dagweave.dbt.retry import BUILT_IN_RUN, first_to_tell
+from dagweave.dbt.scope import Scope
 from dagweave.dbt.translator import DagsterDbtTranslator
 
 if TYPE_CHECKING:
@@ -107,10 +110,7 @@ class DbtCliEventMessage:
     @property
     def status(self) -> str:
         """How the node stands: `success`, `pass`, `fail`, `error`, `warn`, `skipped`, ..."""
-        data = self.raw_event["data"]
-        # A unit test and a microbatch model leave the first one empty.
-        told = data["node_info"].get("node_status")
-        return str(told if told not in ("", "None", None) else data.get("status")).lower()
+        return _status(self.raw_event["data"])
 
     def to_default_asset_events(
         self,
@@ -132,9 +132,11 @@ class DbtCliEventMessage:
             InvalidInput: The event comes from no command, and no manifest is given.
         """
         del target_path
+        command = self._invocation
+        if command is not None and command.scope is not None:
+            yield from _done_before(command.scope)
         if not self.is_result_event or self.unique_id is None:
             return
-        command = self._invocation
         if command is None or (context is not None and context is not command.context):
             scope = Scope.of(context)
             known = scope.origin if scope else None
@@ -156,6 +158,25 @@ class DbtCliEventMessage:
             ),
             scope,
         ).events()
+
+
+def _done_before(scope: Scope) -> Iterator[DbtDagsterEvent]:
+    """What an earlier attempt of the step did, told again once, so that what is downstream runs."""
+    if not scope.done.ids or not first_to_tell(scope.context):
+        return
+    for unique_id, then in scope.done.built.items():
+        run = MetadataValue.dagster_run(then.run_id)
+        metadata = {**then.event.metadata, BUILT_IN_RUN: run}
+        yield Output(None, output_name=scope.outputs[unique_id], metadata=metadata)
+    for check in scope.done.passed.values():
+        yield AssetCheckResult(
+            asset_key=check.asset_key,
+            check_name=check.check_name,
+            passed=check.passed,
+            severity=check.severity,
+            description=check.description,
+            metadata=check.metadata,
+        )
 
 
 class _Result:
@@ -189,7 +210,7 @@ class _Result:
             yield self._of_asset()
 
     def _of_asset(self) -> DbtDagsterEvent:
-        output = self._scope.outputs.get(self._id) if self._scope else None
+        output = self._scope.to_build.get(self._id) if self._scope else None
         if output is not None:
             return Output(None, output_name=output, metadata=self._metadata())
         # Built, though the step was not asked to.
@@ -199,6 +220,8 @@ class _Result:
         status = self._event.status
         passed = status in ("pass", "success")
         severity = AssetCheckSeverity.WARN if status == "warn" else AssetCheckSeverity.ERROR
+        if self._scope is not None and self._id in self._scope.done.passed:
+            return
         check = self._scope.checks.get(self._id) if self._scope else None
         if check is not None:
             yield AssetCheckResult(
@@ -264,7 +287,11 @@ class Results:
 
     def __init__(self) -> None:
         self._is_fusion = False
-        self.ids: set[str] = set()
+        self._ids: set[str] = set()
+        self.ended: set[str] = set()
+        """The nodes that came to an end of their own, however it was; not those left out."""
+        self.relations: dict[str, str] = {}
+        """For each of them that is a table: its name, as dbt writes it."""
 
     def takes(self, raw_event: Mapping[str, Any]) -> bool:
         """Whether this event is the one."""
@@ -275,10 +302,26 @@ class Results:
             self._is_fusion = version.partition(".")[0] not in ("", "0", "1")
         finished = name == _RESULT_OF_FUSION and (self._is_fusion or info.get("level") != "debug")
         node = _node_id(raw_event)
-        if node is None or node in self.ids or not (name in _RESULTS_OF_CORE or finished):
+        if node is None or node in self._ids or not (name in _RESULTS_OF_CORE or finished):
             return False
-        self.ids.add(node)
+        self._ids.add(node)
+        node_info: Mapping[str, Any] = raw_event["data"]["node_info"]
+        relation: Mapping[str, Any] = node_info.get("node_relation") or {}
+        if _status(raw_event["data"]) != "skipped":
+            self.ended.add(node)
+        if table := relation.get("relation_name"):
+            self.relations[node] = table
         return True
+
+
+def _status(data: Mapping[str, Any]) -> str:
+    # A unit test and a microbatch model leave the first one empty.
+    node_info: Mapping[str, Any] = data.get("node_info") or {}
+    told = node_info.get("node_status")
+    told = told if told not in ("", "None", None) else data.get("status")
+    # Fusion says it with the result alone.
+    result: Mapping[str, Any] = data.get("run_result") or {}
+    return str(told or result.get("status")).lower()
 
 
 def _node_id(raw_event: Mapping[str, Any]) -> str | None:

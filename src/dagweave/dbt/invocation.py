@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -15,23 +16,25 @@ from dagweave.dbt.errors import DagsterDbtCliRuntimeError
 from dagweave.dbt.events import DbtCliEventMessage, Results
 from dagweave.dbt.iterator import DbtEventIterator
 from dagweave.dbt.manifest import Manifest
+from dagweave.dbt.origin import Origin
 from dagweave.dbt.run import TERMINATION_TIMEOUT_S
-from dagweave.dbt.scope import Origin, Scope
 from dagweave.dbt.trouble import decode
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Set
     from pathlib import Path
 
     from dagster import AssetExecutionContext, OpExecutionContext
 
     from dagweave.dbt.events import DbtDagsterEvent
-    from dagweave.dbt.project import DbtProject
     from dagweave.dbt.run import DbtProcess
+    from dagweave.dbt.scope import Scope
     from dagweave.dbt.translator import DagsterDbtTranslator
 
 _MOST_NAMED = 20
+
+_Line: TypeAlias = DbtCliEventMessage | str
 
 
 @dataclass(eq=False)
@@ -47,17 +50,18 @@ class DbtCliInvocation:
     project_dir: Path
     target_path: Path
     raise_on_error: bool
-    project: DbtProject | None = field(default=None, repr=False)
     context: OpExecutionContext | AssetExecutionContext | None = field(default=None, repr=False)
     scope: Scope | None = field(default=None, repr=False)
-    expects_all: bool = field(default=False, repr=False)
-    """Whether every node of the scope must have a result, or the step fails."""
+    owed: Set[str] = field(default_factory=frozenset[str], repr=False)
+    """The nodes that must have a result, or the command has failed."""
     manifest_given: Manifest | None = field(default=None, repr=False)
     start_again: Callable[[Sequence[str]], DbtProcess] = field(kw_only=True, repr=False)
     """Starts another dbt command with the same project, profile, target and variables."""
     termination_timeout_seconds: float = field(init=False, default=TERMINATION_TIMEOUT_S)
     _results: Results = field(init=False, default_factory=Results, repr=False)
-    _skipped: set[str] = field(init=False, default_factory=set[str], repr=False)
+    _unread: deque[_Line] = field(init=False, default_factory=deque["_Line"], repr=False)
+    """What dbt said by its end, while somebody only asked how it went."""
+    _written: Manifest | None = field(init=False, default=None, repr=False)
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -72,11 +76,12 @@ class DbtCliInvocation:
     @property
     def known_manifest(self) -> Manifest | None:
         """The manifest that results belong to: the one given, else what dbt parsed the last time."""
-        if self.manifest_given is None:
-            written = self.target_path / "manifest.json"
-            if written.exists():
-                self.manifest_given = Manifest.of(written)
-        return self.manifest_given
+        if self.manifest_given is not None:
+            return self.manifest_given
+        written = self.target_path / "manifest.json"
+        if self._written is None and written.exists():
+            self._written = Manifest.read(written)
+        return self._written
 
     @property
     def origin(self) -> Origin | None:
@@ -84,7 +89,14 @@ class DbtCliInvocation:
         if self.scope:
             return self.scope.origin
         manifest = self.known_manifest
-        return Origin(manifest, self.dagster_dbt_translator, self.project) if manifest else None
+        return Origin(manifest, self.dagster_dbt_translator, None) if manifest else None
+
+    def relation(self, unique_id: str) -> str | None:
+        """The table of a node, as dbt named it with its result: in the target that it ran for."""
+        if told := self._results.relations.get(unique_id):
+            return told
+        manifest = self.known_manifest
+        return manifest.node(unique_id).relation_name if manifest else None
 
     @property
     def manifest(self) -> Mapping[str, Any]:
@@ -104,10 +116,10 @@ class DbtCliInvocation:
     def is_successful(self) -> bool:
         """Block until dbt has ended, and say whether it went well. Its events can still be read.
 
-        An error in its log is a failure, whatever its exit code.
+        An error in its log is a failure, whatever its exit code; so is a selected node that it has
+        no result for.
         """
-        with self._stopped_with_us():
-            return self.dbt_process.wait() == 0 and not self.dbt_process.trouble.seen
+        return self._error() is None
 
     def get_error(self) -> Exception | None:
         """Block until dbt has ended, and return what it failed with, in its own words; if it did."""
@@ -133,11 +145,14 @@ class DbtCliInvocation:
             DagsterDbtCliRuntimeError: As `stream()`.
         """
         with self._stopped_with_us():
-            for line in self.dbt_process.lines():
-                event = self._event(line)
-                if event is not None:
-                    yield event
-            self._raise_if_failed()
+            for line in self._lines():
+                if isinstance(line, str):
+                    self._print(line)
+                else:
+                    self._print(str(line))
+                    yield line
+            if self.raise_on_error and (error := self._error()):
+                raise as_failure(error, DagsterDbtCliRuntimeError) from error
 
     def get_artifact(
         self, artifact: Literal["manifest.json", "catalog.json", "run_results.json", "sources.json"]
@@ -161,19 +176,19 @@ class DbtCliInvocation:
         for event in self.stream_raw_events():
             yield from event.to_default_asset_events()
 
-    def _event(self, line: bytes) -> DbtCliEventMessage | None:
-        """The event that a line is; printed either way, as a person would have it."""
+    def _lines(self) -> Iterator[_Line]:
+        """What dbt says, each once: an event, or else a line of text."""
+        while self._unread:
+            yield self._unread.popleft()
+        for line in self.dbt_process.lines():
+            yield self._read(line)
+
+    def _read(self, line: bytes) -> _Line:
         raw_event = _decoded(line)
         if raw_event is None:
-            self._print(line.decode(errors="replace").rstrip("\n"))
-            return None
-        event = DbtCliEventMessage(
-            raw_event, is_result_event=self._results.takes(raw_event), invocation=self
-        )
-        if raw_event["info"].get("name") == "SkippingDetails" and event.unique_id:
-            self._skipped.add(event.unique_id)
-        self._print(str(event))
-        return event
+            return line.decode(errors="replace").rstrip("\n")
+        is_result = self._results.takes(raw_event)
+        return DbtCliEventMessage(raw_event, is_result_event=is_result, invocation=self)
 
     def _print(self, text: str) -> None:
         sys.stdout.write(self.dbt_process.masked(text) + "\n")
@@ -191,34 +206,28 @@ class DbtCliInvocation:
             raise
 
     def _error(self) -> DagweaveError | None:
+        """What the command failed with, once it has ended."""
         with self._stopped_with_us():
+            self._unread.extend(self._read(line) for line in self.dbt_process.lines())
             code = self.dbt_process.wait()
-        return self.dbt_process.trouble.error(self.dbt_command, code, self.target_path / "dbt.log")
-
-    def _raise_if_failed(self) -> None:
-        if not self.raise_on_error:
-            self.dbt_process.wait()
-            return
-        if error := self._error() or self._incomplete():
-            raise as_failure(error, DagsterDbtCliRuntimeError) from error
+        trouble, log = self.dbt_process.trouble, self.target_path / "dbt.log"
+        return trouble.error(self.dbt_command, code, log) or self._incomplete()
 
     def _incomplete(self) -> DagweaveError | None:
         """Nothing that was selected is left out silently."""
-        if self.scope is None or not self.expects_all:
-            return None
-        wanted = self.scope.outputs.keys() | self.scope.checks.keys()
-        missing = sorted(wanted - self._results.ids - self._skipped)
+        missing = sorted(self.owed - self._results.ended)
         if not missing:
             return None
         more = len(missing) - _MOST_NAMED
         return WorkFailed(
-            f"dbt ended well, but has no result for {len(missing)} of {len(wanted)} selected nodes.",
+            "dbt ended well, but has no result for "
+            f"{len(missing)} of {len(self.owed)} selected nodes.",
             seen="\n".join(
                 [*missing[:_MOST_NAMED], *([f"... and {more} more."] if more > 0 else [])]
             ),
             remedy="They may be disabled by a variable or the target, gone since the manifest was "
             "made (dbt parse makes a new one), or their results not logged (--quiet).\n"
-            f"Command: {self.dbt_command}",
+            f"Command: {self.dbt_process.short_command}",
         )
 
 

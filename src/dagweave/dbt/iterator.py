@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from dagster import AssetMaterialization, Output, get_dagster_logger
 
 from dagweave._dagster.metadata import ROW_COUNT
-from dagweave._kernel.errors import DagweaveError
 from dagweave.dbt.row_counts import count_rows
 
 if TYPE_CHECKING:
@@ -34,19 +33,25 @@ class DbtEventIterator(Iterator[T], Generic[T]):
     def fetch_row_counts(self) -> DbtEventIterator[DbtDagsterEvent]:
         """Add to each table that was built how many rows it has. Views are not counted.
 
-        dbt itself counts, all tables in one query, when the command has ended: so the events come
-        at its end. If it cannot count, a warning says why and the events come as they are.
+        dbt itself counts, up to 200 tables in a query, when the command has ended: so the events
+        come at its end. If it cannot count, a warning says why and the events come as they are.
         """
         events = cast("Iterator[DbtDagsterEvent]", self._events)
         return DbtEventIterator(self._with_row_counts(events), self._invocation)
 
     def _with_row_counts(self, events: Iterator[DbtDagsterEvent]) -> Iterator[DbtDagsterEvent]:
         held: list[DbtDagsterEvent] = []
-        failure: Exception | None = None
+        failure: BaseException | None = None
         try:
             held.extend(events)
         except Exception as error:  # noqa: BLE001 -- raised again, once what went well is told
             failure = error
+        except BaseException as interrupt:
+            if isinstance(interrupt, GeneratorExit):
+                raise
+            # What was built is told, but nobody has the time to count.
+            yield from held
+            raise
         built = [node for event in held if (node := _built(event)) and not self._is_view(node)]
         counts = self._counted(built)
         for event in held:
@@ -59,11 +64,16 @@ class DbtEventIterator(Iterator[T], Generic[T]):
             raise failure
 
     def _counted(self, nodes: list[str]) -> dict[str, int]:
+        counts: dict[str, int] = {}
         try:
-            return count_rows(self._invocation, nodes)
-        except DagweaveError as error:
-            get_dagster_logger().warning(f"The rows of what dbt built were not counted.\n{error}")
-            return {}
+            for some in count_rows(self._invocation, nodes):
+                counts |= some
+        except Exception as error:  # noqa: BLE001 -- the tables are there, counted or not
+            get_dagster_logger().warning(
+                f"{len(nodes) - len(counts)} of {len(nodes)} tables that dbt built were not "
+                f"counted.\n{type(error).__name__}: {error}"
+            )
+        return counts
 
     def _is_view(self, unique_id: str) -> bool:
         manifest = self._invocation.known_manifest

@@ -158,16 +158,6 @@ class Node(msgspec.Struct, gc=False):
         return {}
 
 
-def _as_far_as_readable(props: Mapping[str, Any]) -> Node:
-    """The node without the fields that are not of the type that we know."""
-    readable: dict[str, Any] = {}
-    for name, value in props.items():
-        with suppress(msgspec.ValidationError):
-            msgspec.convert({name: value}, Node)
-            readable[name] = value
-    return Node.of(readable)
-
-
 _decode_node = msgspec.json.Decoder(Node).decode
 _decode_plain = msgspec.json.Decoder().decode
 _decode_section = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -204,7 +194,22 @@ class Manifest(Mapping[str, Any]):
             return source
         if isinstance(source, Mapping):
             return _of_content(source)
+        if not isinstance(source, str | Path):  # pyright: ignore[reportUnnecessaryIsInstance] -- users'
+            raise InvalidInput(
+                f"A dbt manifest is given as its path or its content, not as {source!r:.80}.",
+                remedy="Give project.manifest_path.",
+            )
         return _of_file(Path(source).absolute())
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read a file that is needed once: it is let go of with the manifest.
+
+        Raises:
+            InvalidInput: As `of`.
+        """
+        with paused_gc():
+            return _read(path)
 
     @staticmethod
     def _section(value: Any) -> Any:
@@ -232,8 +237,24 @@ class Manifest(Mapping[str, Any]):
         try:
             node = _decode_node(entry) if isinstance(entry, msgspec.Raw) else Node.of(entry)
         except msgspec.ValidationError:
-            node = _as_far_as_readable(self.props(unique_id))
+            node = self._as_far_as_readable(unique_id)
+        except UnicodeDecodeError as error:
+            raise InvalidInput(
+                f"The node {unique_id} of {self} is not UTF-8.",
+                seen=str(error),
+                remedy="Save its file as UTF-8 and parse the project again: dbt parse",
+            ) from error
         return self._nodes.setdefault(unique_id, node)
+
+    def _as_far_as_readable(self, unique_id: str) -> Node:
+        """The node without the fields that are not of the type that we know."""
+        props: Any = self.props(unique_id)
+        readable: dict[str, Any] = {}
+        for name, value in props.items() if hasattr(props, "items") else ():
+            with suppress(msgspec.ValidationError):
+                msgspec.convert({name: value}, Node)
+                readable[name] = value
+        return Node.of(readable)
 
     def props(self, unique_id: str) -> Mapping[str, Any]:
         """The plain dictionary of a node, as the file has it.
@@ -357,6 +378,13 @@ def _of_content(content: Mapping[str, Any]) -> Manifest:
     # A manifest holds its content, so that the address of a known one cannot be another's.
     known = _contents.get(id(content))
     if known is None:
+        # A user's own may be cut down to what is of interest.
+        if "nodes" not in content:
+            raise InvalidInput(
+                "The dictionary given is no dbt manifest: it has no nodes.",
+                remedy="Give the content of target/manifest.json, or its path.",
+            )
+        _check_schema("given as a dictionary", content.get("metadata") or {})
         known = _contents[id(content)] = Manifest(content)
     return known
 
@@ -369,9 +397,7 @@ def _of_file(path: Path) -> Manifest:
     signature = (status.st_mtime_ns, status.st_size)
     known = _files.get(path)
     if known is None or known[0] != signature:
-        with paused_gc():
-            known = (signature, _read(path))
-        _files[path] = known
+        known = _files[path] = (signature, Manifest.read(path))
     return known[1]
 
 
@@ -387,22 +413,24 @@ def _read(path: Path) -> Manifest:
         metadata: object = _decode_plain(content.get("metadata", b"null"))
         if not isinstance(metadata, Mapping) or "nodes" not in content:
             raise _unreadable(path, "It has no metadata or no nodes: it is not a dbt manifest.")
-        _check_schema(path, cast("Mapping[str, Any]", metadata))
+        _check_schema(str(path), {"dbt_schema_version": None, **metadata})
         return Manifest(content, path)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         seen = f"It is not whole, or not JSON of a manifest ({len(data):,} bytes): {error}"
         raise _unreadable(path, seen) from error
 
 
-def _check_schema(path: Path, metadata: Mapping[str, Any]) -> None:
-    schema = str(metadata.get("dbt_schema_version"))
+def _check_schema(what: str, about: Mapping[str, Any]) -> None:
+    if "dbt_schema_version" not in about:
+        return
+    schema = str(about["dbt_schema_version"])
     found = re.search(r"/manifest/v(\d+)", schema)
     if found and int(found.group(1)) in READABLE_SCHEMAS:
         return
     known = ", ".join(f"v{version}" for version in READABLE_SCHEMAS)
     raise InvalidInput(
-        f"The dbt manifest {path} is of a version that Dagweave does not know.",
-        seen=f"Schema {schema}, written by dbt {metadata.get('dbt_version')}. Known: {known}.",
+        f"The dbt manifest ({what}) is of a version that Dagweave does not know.",
+        seen=f"Schema {schema}, written by dbt {about.get('dbt_version')}. Known: {known}.",
         remedy="Use dbt 1.8 to 1.12 or dbt Fusion 2, or a newer Dagweave.",
     )
 

@@ -72,7 +72,8 @@ class DagsterDbtProjectPreparer(DbtProjectPreparer):
             return
         with _alone(project):
             now = fingerprint(project, self._parse)
-            if now is None or now != _last(project).parsed:
+            last = _last(project)
+            if now is None or (now, manifest_of(project)) != (last.parsed, last.manifest):
                 self._prepare(project)
         if not project.manifest_path.exists():
             raise InvalidInput(
@@ -88,8 +89,10 @@ class DagsterDbtProjectPreparer(DbtProjectPreparer):
     def _prepare(self, project: DbtProject) -> None:
         if packages_of(project) not in (None, _last(project).installed):
             self._run(project, ("deps", "--quiet"))
+        # A file that is saved while dbt parses may or may not have been read.
+        before = fingerprint(project, self._parse)
         self._run(project, self._parse)
-        done = _Prepared(fingerprint(project, self._parse), packages_of(project))
+        done = _Prepared(before, manifest_of(project), packages_of(project))
         # Where it cannot be written, the next time takes as long as this one.
         with suppress(OSError):
             _record(project).write_bytes(msgspec.json.encode(done))
@@ -112,6 +115,7 @@ class _Prepared(msgspec.Struct):
     """What was there when a project was last prepared."""
 
     parsed: str | None = None
+    manifest: str | None = None
     installed: str | None = None
 
 
@@ -140,14 +144,13 @@ def packages_of(project: DbtProject) -> str | None:
 
 
 def fingerprint(project: DbtProject, parse: Sequence[str]) -> str | None:
-    """A value that is equal as long as parsing again would give the manifest that is there.
+    """A value that is equal as long as parsing again would give the same manifest.
 
-    None if that cannot be known: there is no manifest, files lie outside of the project, or the
-    name of an environment variable is computed.
+    None if that cannot be known: files lie outside of the project, or the name of an environment
+    variable is computed.
     """
-    if project.reads_elsewhere or not project.manifest_path.exists():
+    if project.reads_elsewhere:
         return None
-    manifest = project.manifest_path.stat()
     digest = hashlib.blake2b()
     named = {name for name in os.environ if name.startswith("DBT_")}
     for file in sorted(_read_by_dbt(project)):
@@ -159,11 +162,16 @@ def fingerprint(project: DbtProject, parse: Sequence[str]) -> str | None:
                 return None
             named.add(name.decode(errors="replace"))
     variables = [(name, os.environ.get(name)) for name in sorted(named)]
-    identity = (manifest.st_mtime_ns, manifest.st_size, *_dbt())
-    digest.update(
-        repr((list(parse), project.profile, project.target, variables, identity)).encode()
-    )
+    digest.update(repr((list(parse), project.profile, project.target, variables, _dbt())).encode())
     return digest.hexdigest()
+
+
+def manifest_of(project: DbtProject) -> str | None:
+    """A value that is equal as long as nobody else has written the manifest; none if none is."""
+    if not project.manifest_path.exists():
+        return None
+    status = project.manifest_path.stat()
+    return f"{status.st_mtime_ns} {status.st_size}"
 
 
 def _content(file: Path) -> bytes:

@@ -124,8 +124,9 @@ class DbtProject:
 
 def _paths(settings: Mapping[str, Any]) -> Iterator[str]:
     for name, value in settings.items():
-        if name.endswith(("-paths", "-path")):
-            yield from value if isinstance(value, list) else [str(value)]
+        # Where dbt only writes is of no interest.
+        if name.endswith("-paths") or name == "packages-install-path":
+            yield from map(str, cast("list[Any]", value if isinstance(value, list) else [value]))
 
 
 def _leads_out(path: str) -> bool:
@@ -154,8 +155,8 @@ def _settings(folder: Path) -> dict[str, Any]:
         )
     try:
         content: object = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InvalidInput(f"{file} is not YAML.", seen=str(error)) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{file} is not YAML, in UTF-8.", seen=str(error)) from error
     settings = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
     if not settings.get("name"):
         raise InvalidInput(f"{file} does not say the project's name.", remedy="Add: name: my_shop")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ from dagweave.dbt.errors import DagsterDbtError
 from dagweave.dbt.invocation import DbtCliInvocation
 from dagweave.dbt.manifest import Manifest
 from dagweave.dbt.project import PROFILES_FILE, PROJECT_FILE, DbtProject
-from dagweave.dbt.run import DBT, DbtProcess, copy_partial_parse, environment, find_dbt
-from dagweave.dbt.scope import INDIRECT_SELECTION, Scope, Selection
+from dagweave.dbt.run import DbtProcess, copy_partial_parse, default_dbt, environment, find_dbt
+from dagweave.dbt.scope import Scope
+from dagweave.dbt.telling import INDIRECT_SELECTION, Told, tell
 from dagweave.dbt.translator import DagsterDbtTranslator
 
 if TYPE_CHECKING:
@@ -61,9 +63,9 @@ class DbtCliResource(ConfigurableResource[Any]):
         default=None, description="The target of the profile to use, if not its default."
     )
     dbt_executable: str = Field(
-        default=DBT,
-        description="dbt's name or path. By default `dbtf` if it is on the PATH, else `dbt`, on "
-        "the PATH or beside the running Python.",
+        default_factory=default_dbt,
+        description="dbt's name or path. By default `dbtf` (Fusion) if it is on the PATH, else "
+        "`dbt`. What is not on the PATH is looked for beside the running Python.",
     )
     state_path: str | None = Field(
         default=None,
@@ -75,6 +77,11 @@ class DbtCliResource(ConfigurableResource[Any]):
         description="Where dbt's artifacts go, relative to the project: each command gets a folder "
         "of its own in it. By default DBT_TARGET_PATH, else `target`.",
     )
+    retry_only_unfinished: bool = Field(
+        default=True,
+        description="Whether a retry of a step of @dbt_assets, or a run that takes up a failed one, "
+        "runs only what failed or was skipped, and what has changed since. Else it runs all again.",
+    )
 
     def __init__(
         self,
@@ -83,7 +90,7 @@ class DbtCliResource(ConfigurableResource[Any]):
         profiles_dir: str | Path | None = None,
         profile: str | None = None,
         target: str | None = None,
-        dbt_executable: str | Path = DBT,
+        dbt_executable: str | Path | None = None,
         state_path: str | Path | None = None,
         **fields: Any,
     ) -> None:
@@ -95,7 +102,9 @@ class DbtCliResource(ConfigurableResource[Any]):
             target = target or project.target
             state_path = state_path or project.state_path
             fields.setdefault("target_path", str(project.target_path))
-        if dbt_executable != DBT and not isinstance(dbt_executable, EnvVar):
+        if dbt_executable is None:
+            dbt_executable = default_dbt()
+        elif not isinstance(dbt_executable, EnvVar):
             find_dbt(str(dbt_executable))
         values: dict[str, Any] = {
             "project_dir": _folder_with(PROJECT_FILE, project_dir),
@@ -150,46 +159,44 @@ class DbtCliResource(ConfigurableResource[Any]):
             DagsterDbtError: dbt is not installed, or the arguments do not go together.
         """
         with failures(DagsterDbtError):
-            scope = Scope.of(context)
+            scope = Scope.of(context, takes_up=self.retry_only_unfinished)
             given = scope.manifest if scope else Manifest.of(manifest) if manifest else None
             said = Arguments.read(args)
-            project = scope.project if scope else None
-            folder = project.project_dir if project else Path(self.project_dir)
-            base = folder / self._target_base(project)
-            target = folder / target_path if target_path else base / _own_folder(context)
-            selection = scope.selection(said) if scope else Selection([])
-            indirect = selection.indirect or said.indirect
+            told = tell(scope, said) if scope else Told([])
+            place = self._place(scope.project if scope else None)
+            target = place.folder / (target_path or place.target_base / _own_folder(context))
+            indirect = told.indirect or said.indirect
             env = {
                 **environment(
-                    project_dir=folder, target_path=target, profiles_dir=self.profiles_dir
+                    project_dir=place.folder, target_path=target, profiles_dir=place.profiles_dir
                 ),
                 **({INDIRECT_SELECTION: indirect} if indirect else {}),
             }
-            copy_partial_parse(base, target)
-            process = DbtProcess(self._argv(said, selection.arguments), cwd=folder, env=env)
-            get_dagster_logger().info(f"Running dbt in {folder}: {process.command}")
+            copy_partial_parse(place.folder / place.target_base, target)
+            argv = self._argv(said, told.arguments, place)
+            process = DbtProcess(argv, cwd=place.folder, env=env)
+            get_dagster_logger().info(f"Running dbt in {place.folder}: {process.short_command}")
             return DbtCliInvocation(
                 process,
                 (scope and scope.translator) or dagster_dbt_translator or DagsterDbtTranslator(),
-                project_dir=folder,
+                project_dir=place.folder,
                 target_path=target,
                 raise_on_error=raise_on_error,
-                project=project,
                 context=context,
                 scope=scope,
-                expects_all=said.builds_all,
+                owed=told.owed if said.builds_all else frozenset(),
                 manifest_given=given,
-                start_again=lambda again: self._again(again, said, target, env, folder),
+                start_again=lambda again: self._again(again, said, target, env, place),
             )
 
-    def _argv(self, said: Arguments, selection: Sequence[str]) -> list[str]:
+    def _argv(self, said: Arguments, selection: Sequence[str], place: _Place) -> list[str]:
         """The command line. Of several `--select`, dbt takes all; so of `--exclude`."""
         return [
             find_dbt(self.dbt_executable),
             *self.global_config_flags,
             *said.rest,
-            *(["--profile", self.profile] if self.profile else []),
-            *(["--target", self.target] if self.target else []),
+            *(["--profile", place.profile] if place.profile else []),
+            *(["--target", place.target] if place.target else []),
             *(["--exclude", *said.excludes] if said.excludes else []),
             *(["--select", *said.selects] if said.selects else []),
             *selection,
@@ -201,25 +208,50 @@ class DbtCliResource(ConfigurableResource[Any]):
         said: Arguments,
         target: Path,
         env: Mapping[str, str],
-        folder: Path,
+        place: _Place,
     ) -> DbtProcess:
         own = target / "again"
         copy_partial_parse(target, own)
         return DbtProcess(
-            self._argv(Arguments([*args, *said.variables]), []),
-            cwd=folder,
+            self._argv(Arguments([*args, *said.connection]), [], place),
+            cwd=place.folder,
             env={**env, "DBT_TARGET_PATH": str(own), "DBT_LOG_PATH": str(own)},
         )
 
-    def _target_base(self, project: DbtProject | None) -> Path:
-        if project:
-            return project.target_path
-        return Path(self.target_path or os.environ.get("DBT_TARGET_PATH") or "target")
+    def _place(self, project: DbtProject | None) -> _Place:
+        """Where dbt runs: in the definition's project, if it names one; else in the resource's."""
+        own = Path(self.target_path or os.environ.get("DBT_TARGET_PATH") or "target")
+        if project is None:
+            folder = Path(self.project_dir)
+            return _Place(folder, own, self.profiles_dir, self.profile, self.target)
+        folder, target_base = project.project_dir, project.target_path
+        if folder.resolve() == Path(self.project_dir).resolve():
+            profile, target = self.profile or project.profile, self.target or project.target
+            return _Place(folder, target_base, self.profiles_dir, profile, target)
+        # Another project than the resource's: what it says of itself goes first.
+        return _Place(
+            folder,
+            target_base,
+            project.own_profiles_dir or self.profiles_dir,
+            project.profile or self.profile,
+            project.target or self.target,
+        )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a dbt command runs, and how it finds its warehouse."""
+
+    folder: Path
+    target_base: Path
+    profiles_dir: str | Path | None
+    profile: str | None
+    target: str | None
 
 
 def _text(path: str | Path | None) -> str | None:
     # An EnvVar is a string that must stay one.
-    return str(path.absolute()) if isinstance(path, Path) else path
+    return str(path) if isinstance(path, Path) else path
 
 
 def _folder_with(file: str, path: str | Path) -> str:

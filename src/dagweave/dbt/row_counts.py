@@ -18,29 +18,26 @@ if TYPE_CHECKING:
 _TABLES_PER_QUERY: Final = 200
 
 
-def count_rows(invocation: DbtCliInvocation, nodes: Sequence[str]) -> dict[str, int]:
-    """The number of rows in the table of each node, as the same project and profile see it.
+def count_rows(invocation: DbtCliInvocation, nodes: Sequence[str]) -> Iterator[dict[str, int]]:
+    """The number of rows in the table of each node, where the command built it, some at a time.
 
     Raises:
         WorkFailed: dbt could not count; says why in its own words.
     """
-    manifest = invocation.known_manifest
-    counts: dict[str, int] = {}
     for start in range(0, len(nodes), _TABLES_PER_QUERY):
+        # Nodes are told apart by number.
         some = [
             (at, node, relation)
             for at, node in enumerate(nodes[start : start + _TABLES_PER_QUERY])
-            if manifest and (relation := manifest.node(node).relation_name)
+            if (relation := invocation.relation(node))
         ]
         if some:
-            # Nodes are told apart by number.
             query = " union all ".join(
                 f"select {at} as node, count(*) as n from {relation}"  # noqa: S608 -- as dbt quotes it
                 for at, _, relation in some
             )
             ids = {at: node for at, node, _ in some}
-            counts |= {ids[at]: rows for at, rows in _ask(invocation, query)}
-    return counts
+            yield {ids[at]: rows for at, rows in _ask(invocation, query)}
 
 
 def _ask(invocation: DbtCliInvocation, query: str) -> Iterator[tuple[int, int]]:

@@ -17,7 +17,7 @@ from dagster import (
 
 from dagweave.dbt import checks, keys
 from dagweave.dbt.manifest import Manifest
-from dagweave.dbt.scope import Origin
+from dagweave.dbt.origin import Origin
 from dagweave.dbt.select import EVERYTHING
 from dagweave.dbt.select import select as select_nodes
 from dagweave.dbt.translation import key_of

@@ -33,11 +33,13 @@ class SpecBuilder:
         manifest: Manifest,
         project: DbtProject | None,
         selected: Set[str],
+        excluded: Set[str] = frozenset(),
     ) -> None:
         self._translator = translator
         self._manifest = manifest
         self._project = project
         self._selected = selected
+        self._excluded = excluded
 
     def build(self, io_manager_key: str | None) -> tuple[list[AssetSpec], list[AssetCheckSpec]]:
         """All of them.
@@ -99,7 +101,8 @@ class SpecBuilder:
             if node.resource_type != "test":
                 continue
             for parent in node.parents:
-                if parent in sources or (parent in by_id and test in self._selected):
+                of_source = parent in sources and test not in self._excluded
+                if of_source or (parent in by_id and test in self._selected):
                     check = self._translator.get_asset_check_spec(
                         tested[parent], self._manifest, test, self._project
                     )

@@ -23,8 +23,13 @@ _LAST_LINES: Final = 15
 _COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
 # What dbt says before it begins, when the same command would fail again.
 _HOPELESS: Final = re.compile(
-    r"Parsing Error|Compilation Error|Could not find profile|Env var required but not provided"
-    r"|Credentials in profile|does not have a target|No dbt_project.yml|Usage: dbt"
+    r"^ *(?:Encountered an error:\s+)?(?:Parsing Error|Compilation Error)"
+    r"|Could not find profile|Env var required but not provided"
+    r"|Credentials in profile|does not have a target|No dbt_project.yml|^Usage: dbt",
+    re.MULTILINE,
+)
+_MAY_PASS: Final = re.compile(
+    r"time(?:d )?-?out|connection|connect to|refused|reset", re.IGNORECASE
 )
 # The lines that only announce or repeat what another one says.
 _REPEATED: Final = frozenset(
@@ -53,7 +58,7 @@ class Trouble:
         """Take in one line of output. Cheap for the lines that report no error."""
         if not line.startswith(b"{"):
             if text := line.decode(errors="replace").strip():
-                self._last_lines.append(text)
+                self._last_lines.append(redact(text, self._secrets))
         elif b'"error"' in line:
             with suppress(msgspec.DecodeError, KeyError, TypeError, AttributeError):
                 self._note_event(decode(line))
@@ -63,6 +68,7 @@ class Trouble:
         if info.get("level") != "error":
             return
         text = _COLOURS.sub("", str(info.get("msg") or "")).strip()
+        text = redact(text, self._secrets)
         if info.get("name") in _REPEATED:
             self._repeated[text] = None
         elif node := event["data"].get("node_info", {}).get("unique_id"):
@@ -79,10 +85,15 @@ class Trouble:
         """
         if code == 0 and not self.seen:
             return None
-        seen = redact(self._shown(), self._secrets)
-        hopeless = code != 0 and not self._by_node and _HOPELESS.search(seen)
+        seen = self._shown()
+        hopeless = (
+            code != 0
+            and not self._by_node
+            and _HOPELESS.search(seen)
+            and not _MAY_PASS.search(seen)
+        )
         return (InvalidInput if hopeless else WorkFailed)(
-            f"dbt {_ending(code)}: {_shortened(command, 400)}",
+            f"dbt {_ending(code)}: {shortened(command, 400)}",
             seen=seen or None,
             remedy="\n".join(
                 [
@@ -94,14 +105,12 @@ class Trouble:
         )
 
     def _shown(self) -> str:
-        general = [_shortened(text) for text in self._general]
+        general = [shortened(text) for text in self._general]
         nodes = [
-            _shortened(
-                f"{node}\n" + "\n".join(f"  {line}" for line in "\n".join(said).splitlines())
-            )
+            shortened(f"{node}\n" + "\n".join(f"  {line}" for line in "\n".join(said).splitlines()))
             for node, said in self._by_node.items()
         ]
-        found = [*nodes, *general] or [_shortened(text) for text in self._repeated]
+        found = [*nodes, *general] or [shortened(text) for text in self._repeated]
         if not found:
             return "\n".join(["Its last words:", *self._last_lines]) if self._last_lines else ""
         more = len(found) - _MOST_SHOWN
@@ -118,5 +127,6 @@ def _ending(code: int) -> str:
     return f"was killed by signal {-code}"
 
 
-def _shortened(text: str, longest: int = _LONGEST_SHOWN) -> str:
+def shortened(text: str, longest: int = _LONGEST_SHOWN) -> str:
+    """The head of a text, which says how long it was."""
     return text if len(text) <= longest else f"{text[:longest]} ... ({len(text):,} characters)"
