@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -409,3 +410,72 @@ def test_no_other_dbt_is_run_than_the_one_asked_for(
     dbt.cli(["run"]).wait()
 
     assert [call["argv"] for call in fake_dbt.calls] == [["run"]]
+
+
+def test_a_dbt_that_nobody_waits_for_is_interrupted(dbt: DbtCliResource, fake_dbt: Any, log: Any):
+    fake_dbt.prints([log.version()], then="time.sleep(60)")
+    invocation = dbt.cli(["build"])
+    while not fake_dbt.calls:
+        time.sleep(0.05)
+    pid = invocation.process.pid
+
+    del invocation
+    gc.collect()
+
+    deadline = time.monotonic() + 10
+    while running(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not running(pid)
+
+
+def test_dbt_has_ended_though_what_it_started_holds_its_output(
+    dbt: DbtCliResource, fake_dbt: Any, log: Any
+):
+    child = "import time; time.sleep(120)"
+    fake_dbt.prints(
+        [log.version()],
+        then=f"import subprocess; subprocess.Popen([sys.executable, '-c', {child!r}])",
+    )
+
+    started = time.monotonic()
+    assert dbt.cli(["build"]).is_successful()
+
+    assert time.monotonic() - started < 60
+
+
+def test_a_secret_is_hidden_however_it_is_quoted_or_cut(
+    dbt: DbtCliResource, fake_dbt: Any, log: Any, monkeypatch: pytest.MonkeyPatch
+):
+    secret = "it's-topsecret-Q1"
+    monkeypatch.setenv("DBT_ENV_SECRET_KEY", secret)
+    long = "x" * 1_490 + secret
+    fake_dbt.prints([log.event("Oops", long, level="error")], exit_code=1)
+
+    invocation = dbt.cli(["run", "--vars", f"key: {secret}"], raise_on_error=False)
+    error = str(invocation.get_error())
+
+    for text in (invocation.dbt_command, error):
+        assert "topsecret" not in text
+        assert "it's-top" not in text
+
+
+def test_an_error_that_may_pass_is_worth_a_retry(dbt: DbtCliResource, fake_dbt: Any, log: Any):
+    said = "Compilation Error in model a: connection timed out in run_query"
+    fake_dbt.prints([log.event("MainEncounteredError", said, level="error")], exit_code=2)
+
+    error = dbt.cli(["run"], raise_on_error=False).get_error()
+
+    assert isinstance(error, DagsterDbtCliRuntimeError)
+    assert error.allow_retries
+
+
+def test_asking_how_it_went_before_reading_loses_no_event(
+    dbt: DbtCliResource, fake_dbt: Any, log: Any
+):
+    fake_dbt.prints([log.version(), "a line", log.built(MODEL)])
+    invocation = dbt.cli(["run"])
+
+    assert invocation.is_successful()
+    assert invocation.get_error() is None
+
+    assert [event.unique_id for event in invocation.stream_raw_events()] == [None, MODEL]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,3 +141,28 @@ print(*[name for name in sys.modules if name.partition(".")[0] in ("dbt", "duckd
     )
 
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [
+        (None, "path or its content"),
+        (42, "path or its content"),
+        ({}, "no nodes"),
+        (
+            {"metadata": {"dbt_schema_version": ".../manifest/v99.json"}, "nodes": {}},
+            "does not know",
+        ),
+    ],
+)
+def test_what_is_no_manifest_is_refused_whatever_it_is(given: Any, seen: str):
+    with pytest.raises(InvalidInput, match=seen):
+        Manifest.of(given)
+
+
+def test_a_node_that_is_not_utf8_is_named(write_manifest: Callable[..., Path]):
+    path = write_manifest({"unique_id": "model.shop.cafe", "description": "a cafe"})
+    path.write_bytes(path.read_bytes().replace(b"a cafe", b"a caf\xe9"))
+
+    with pytest.raises(InvalidInput, match=r"model\.shop\.cafe.*UTF-8"):
+        Manifest.of(path).node("model.shop.cafe")

@@ -190,6 +190,35 @@ def test_what_cannot_be_known_to_be_unchanged_is_parsed_again(
     assert commands(dev) == ["parse", "parse"]
 
 
+def test_a_file_that_is_saved_while_dbt_parses_is_parsed_again(folder: Path, dev: Any):
+    late = folder / "models" / "late.sql"
+    dev.prints([], then=f"{MANIFEST}\nopen({str(late)!r}, 'a').write('select 1')")
+    DbtProject(folder).prepare_if_dev()
+    dev.prints([], then=MANIFEST)
+
+    DbtProject(folder).prepare_if_dev()
+    DbtProject(folder).prepare_if_dev()
+
+    assert commands(dev) == ["parse", "parse"]
+
+
+def test_where_dbt_only_writes_may_lie_outside_of_the_project(folder: Path, dev: Any):
+    (folder / "dbt_project.yml").write_text("name: shop\nlog-path: ../logs\n")
+
+    DbtProject(folder).prepare_if_dev()
+    DbtProject(folder).prepare_if_dev()
+
+    assert commands(dev) == ["parse"]
+
+
+@pytest.mark.parametrize("content", [b"name: caf\xe9", b"name: [", b"- a list"])
+def test_a_project_file_that_cannot_be_read_is_named(folder: Path, content: bytes):
+    (folder / "dbt_project.yml").write_bytes(content)
+
+    with pytest.raises(InvalidInput, match=r"dbt_project\.yml"):
+        DbtProject(folder)
+
+
 def test_packages_are_installed_when_they_are_wanted_and_again_when_they_change(
     folder: Path, dev: Any
 ):

@@ -107,3 +107,17 @@ def test_an_executable_of_the_users_choice_is_run(folder: Path, fake_dbt: Any):
     DbtCliResource(folder, dbt_executable=fake_dbt.path).cli(["debug"]).wait()
 
     assert fake_dbt.calls[0]["argv"] == ["debug"]
+
+
+def test_a_state_given_as_a_path_lies_under_the_project_too(folder: Path):
+    (folder / "state").mkdir()
+    (folder / "state" / "manifest.json").touch()
+
+    resource = DbtCliResource(folder, state_path=Path("state"))
+
+    assert resource.get_state_args() == ["--state", str(folder / "state")]
+
+
+def test_an_executable_that_cannot_be_run_is_named(folder: Path, tmp_path: Path):
+    with pytest.raises(InvalidInput, match=f"{tmp_path} is no program"):
+        DbtCliResource(folder, dbt_executable=tmp_path)

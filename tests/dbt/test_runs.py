@@ -1,5 +1,6 @@
 """Runs of a real dbt on a real DuckDB."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from dagster import (
     AssetCheckKey,
     AssetExecutionContext,
     AssetKey,
+    AssetsDefinition,
     AssetSelection,
     AssetSpec,
     DagsterExecutionInterruptedError,
@@ -347,6 +349,61 @@ def test_what_dbt_built_beside_the_selection_is_told_as_well(step: Any, fake_dbt
         else [event for event in result.all_events if event.event_type_value == "ASSET_OBSERVATION"]
     )
     assert observed.asset_key == AssetKey("orders")
+
+
+def test_who_asks_how_it_went_hears_of_what_is_missing(fake_dbt: Any, log: Any, shop: DbtProject):
+    @dbt_assets(manifest=shop.manifest_path, project=shop, select="stg_customers countries")
+    def models(context: AssetExecutionContext, dbt: DbtCliResource):
+        invocation = dbt.cli(["build"], context=context, raise_on_error=False)
+        assert not invocation.is_successful()
+        assert "no result for 3 of 3" in str(invocation.get_error())
+        yield from invocation.stream()
+
+    fake_dbt.prints([log.version()])
+
+    assert materialize([models], resources={"dbt": DbtCliResource(shop)}).success
+
+
+def counting(shop: DbtProject, *args: str) -> AssetsDefinition:
+    @dbt_assets(manifest=shop.manifest_path, project=shop, select="orders")
+    def models(context: AssetExecutionContext, dbt: DbtCliResource):
+        yield from dbt.cli(["run", *args], context=context).stream().fetch_row_counts()
+
+    return models
+
+
+def answering(rows: str) -> str:
+    shown = {"info": {"name": "ShowNode", "level": "info", "msg": ""}, "data": {"preview": rows}}
+    return f"if sys.argv[1] == 'show': print({json.dumps(shown)!r})"
+
+
+def test_rows_are_counted_where_the_command_built_them(fake_dbt: Any, log: Any, shop: DbtProject):
+    result_event = log.built("model.shop.orders")
+    result_event["data"]["node_info"]["node_relation"] = {
+        "relation_name": '"other"."main"."orders"'
+    }
+    fake_dbt.prints([log.version(), result_event], then=answering('[{"node": 0, "n": 7}]'))
+
+    result = materialize(
+        [counting(shop, "--target", "other")], resources={"dbt": DbtCliResource(shop)}
+    )
+
+    assert materialized(result)["orders"]["dagster/row_count"] == 7
+    show = fake_dbt.calls[-1]["argv"]
+    assert 'from "other"."main"."orders"' in show[2]
+    assert show[show.index("--target") + 1] == "other"
+
+
+@pytest.mark.parametrize("rows", ['[{"node": 0, "n": null}]', '[{"n": "many"}]', "[1]", "nothing"])
+def test_a_strange_count_loses_nothing_of_what_was_built(
+    rows: str, fake_dbt: Any, log: Any, shop: DbtProject
+):
+    fake_dbt.prints(told(["model.shop.orders"], log), then=answering(rows))
+
+    result = materialize([counting(shop)], resources={"dbt": DbtCliResource(shop)})
+
+    assert result.success
+    assert "dagster/row_count" not in materialized(result)["orders"]
 
 
 def test_rows_that_cannot_be_counted_are_a_warning(

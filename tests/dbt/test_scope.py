@@ -3,6 +3,7 @@
 What dbt makes of it is evaluated by our `select`, which other tests compare with dbt's own.
 """
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,16 +14,22 @@ from dagster import (
     AssetCheckKey,
     AssetExecutionContext,
     AssetKey,
+    AssetsDefinition,
     AssetSelection,
+    AssetSpec,
     materialize,
+    multi_asset,
 )
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dagweave.dbt import (
+    DagsterDbtError,
     DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
     DbtCliResource,
+    DbtProject,
+    build_dbt_asset_specs,
     dbt_assets,
 )
 from dagweave.dbt.arguments import Arguments
@@ -290,3 +297,91 @@ def test_any_part_runs_what_was_selected_and_no_other_asset_and_no_other_check_o
     assert {key for key in tested if key.asset_key in keys} == {
         key for key in checks if key.asset_key in keys
     }
+
+
+def argv_of(assets_def: AssetsDefinition, dbt: DbtCliResource, fake_dbt: Any) -> list[str]:
+    materialize([assets_def], resources={"dbt": dbt}, raise_on_error=False)
+    return fake_dbt.calls[-1]["argv"]
+
+
+@pytest.mark.parametrize("foreign_first", [True, False])
+def test_a_definition_of_specs_runs_its_own_nodes_and_not_the_whole_project(
+    dbt: DbtCliResource, fake_dbt: Any, manifest_path: Path, foreign_first: bool
+):
+    specs = [*build_dbt_asset_specs(manifest=manifest_path, select="staging.*"), AssetSpec("mine")]
+
+    @multi_asset(specs=specs[::-1] if foreign_first else specs, can_subset=True)
+    def models(context: AssetExecutionContext, dbt: DbtCliResource):
+        yield from dbt.cli(["run"], context=context).stream()
+
+    argv = argv_of(models, dbt, fake_dbt)
+
+    names = {"fqn:shop.staging.stg_customers", "fqn:shop.staging.stg_orders"}
+    assert argv[:2] == ["run", "--select"]
+    assert set(argv[2:]) >= names
+    assert not [arg for arg in argv if "marts" in arg]
+
+
+SOURCE_CHECKS = DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True)
+
+
+def test_a_test_of_a_source_that_the_definition_excludes_is_no_check(manifest_path: Path):
+    @dbt_assets(
+        manifest=manifest_path,
+        exclude="resource_type:test",
+        dagster_dbt_translator=DagsterDbtTranslator(SOURCE_CHECKS),
+    )
+    def models(context: AssetExecutionContext): ...
+
+    assert not list(models.check_specs)
+
+
+def test_a_whole_definition_with_tests_of_sources_is_told_as_it_was_written(
+    told: Callable[..., Any],
+):
+    argv, _ = told(None, settings=SOURCE_CHECKS, select="fqn:*")
+
+    assert argv == ["run", "--select", "fqn:*"]
+
+
+def test_a_users_own_exclusion_holds_beside_a_selector(
+    told: Callable[..., Any], manifest_path: Path
+):
+    argv, indirect = told(None, "build", "--exclude", "resource_type:test", selector="nightly")
+
+    found = nodes(manifest_path, argv[1:], indirect)
+    assert {"orders", "revenue"} <= found
+    assert "unique_orders_id" not in found
+
+
+def test_who_asks_for_no_tests_gets_none(told: Callable[..., Any], manifest_path: Path):
+    for selection in (None, AssetSelection.assets(ORDERS)):
+        argv, indirect = told(
+            selection, "build", "--indirect-selection", "empty", select="stg_orders"
+        )
+
+        assert nodes(manifest_path, argv[1:], indirect) == {"stg_orders"}
+
+
+def test_a_definition_runs_in_its_own_project_and_profile(
+    fake_dbt: Any, shop_dir: Path, tmp_path: Path
+):
+    other = shutil.copytree(shop_dir, tmp_path / "other")
+    project = DbtProject(shop_dir, target="ci")
+
+    @dbt_assets(manifest=project.manifest_path, project=project)
+    def models(context: AssetExecutionContext, dbt: DbtCliResource):
+        yield from dbt.cli(["run"], context=context).stream()
+
+    argv = argv_of(models, DbtCliResource(DbtProject(other)), fake_dbt)
+
+    assert argv[argv.index("--target") + 1] == "ci"
+    assert fake_dbt.calls[-1]["env"]["DBT_PROFILES_DIR"] == str(shop_dir)
+    assert fake_dbt.calls[-1]["cwd"] == str(shop_dir)
+
+
+def test_more_arguments_than_a_system_takes_are_an_error_that_says_so(dbt: DbtCliResource):
+    names = [f"a_model_with_a_rather_long_name_{n:08}" for n in range(60_000)]
+
+    with pytest.raises(DagsterDbtError, match=r"(?s)cannot be started.*60,003 arguments.*fewer"):
+        dbt.cli(["run", "--select", *names])

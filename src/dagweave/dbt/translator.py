@@ -53,7 +53,7 @@ class DagsterDbtTranslator:
     """Says what each node of a dbt project is in Dagster. Override what should be otherwise.
 
     `get_asset_spec` says all of it; the other hooks a part each, from the plain dictionary of the
-    node. Each is called once per node when definitions load, never in a run.
+    node. They are called when definitions load; a run maps results back by what the assets carry.
     """
 
     def __init__(self, settings: DagsterDbtTranslatorSettings | None = None) -> None:
