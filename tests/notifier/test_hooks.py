@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import dagster as dg
@@ -234,6 +235,54 @@ def test_a_notifier_that_breaks_leaves_the_run_alone_and_is_logged():
     assert "the pager is broken" in logged[0]
 
 
+class PanicException(BaseException):
+    """As an extension in Rust raises it, past every `except Exception`."""
+
+
+def raising(error: BaseException) -> Callable[[dg.HookContext], str]:
+    def message_fn(_: dg.HookContext) -> str:
+        raise error
+
+    return message_fn
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), PanicException("index out of bounds")])
+def test_no_error_of_any_kind_in_a_message_function_fails_a_run_that_succeeded(
+    pager: Pager, error: BaseException
+):
+    @dg.job(hooks={pager.hook("succeeded", message_fn=raising(error))})
+    def nightly() -> None:
+        works()
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = nightly.execute_in_process(instance=instance)
+        logged = [entry.user_message for entry in instance.all_logs(result.run_id)]
+
+    assert result.success
+    assert any(type(error).__name__ in line for line in logged)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, dg.DagsterExecutionInterruptedError])
+def test_an_interrupt_in_a_hook_is_not_swallowed(pager: Pager, kind: type[BaseException]):
+    context = dg.build_hook_context(op=works, run_id="r1", job_name="nightly")
+
+    with pytest.raises(kind):
+        pager.hook("succeeded", message_fn=raising(kind()))(context)
+
+
+def test_only_the_assets_that_were_made_are_told_of_as_made(pager: Pager):
+    @dg.multi_asset(
+        outs={name: dg.AssetOut(is_required=False) for name in ("first", "second")},
+        hooks={pager.hook("succeeded")},
+    )
+    def either():
+        yield dg.Output(1, "first")
+
+    dg.materialize([either])
+
+    assert [notice.assets for notice in pager.notices] == [("first",)]
+
+
 def test_an_error_is_told_with_its_type_and_its_causes():
     def fails() -> None:
         try:
@@ -255,6 +304,50 @@ def test_a_cause_that_says_nothing_new_is_left_out():
     failure.__cause__ = dg.Failure("Slack refused it.")
 
     assert error_text(failure) == "Refused: Slack refused it."
+
+
+def test_what_was_handled_when_an_error_was_raised_is_told():
+    def fails() -> None:
+        try:
+            {}["carrier"]
+        except KeyError:
+            raise ValueError("cannot report it")  # noqa: B904 -- as people write it
+
+    with pytest.raises(ValueError, match="report") as caught:
+        fails()
+
+    assert error_text(caught.value) == (
+        "ValueError: cannot report it\nwhile handling KeyError: 'carrier'"
+    )
+
+
+def test_what_was_hidden_by_from_none_stays_hidden():
+    def fails() -> None:
+        try:
+            {}["carrier"]
+        except KeyError:
+            raise ValueError("no such carrier") from None
+
+    with pytest.raises(ValueError, match="carrier") as caught:
+        fails()
+
+    assert error_text(caught.value) == "ValueError: no such carrier"
+
+
+def test_the_errors_of_a_group_are_told():
+    group = ExceptionGroup("two loads failed", [ValueError("no rows"), OSError("no disk")])
+
+    assert error_text(group) == (
+        "ExceptionGroup: two loads failed (2 sub-exceptions)\n"
+        "one of them: ValueError: no rows\none of them: OSError: no disk"
+    )
+
+
+def test_errors_that_are_each_others_cause_are_told_once():
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+
+    assert error_text(first) == "ValueError: first\ncaused by ValueError: second"
 
 
 def test_causes_without_end_are_told_up_to_a_few():

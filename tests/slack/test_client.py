@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
+from dataclasses import replace
+from email.utils import formatdate
 
 import pytest
 from slack_sdk.errors import SlackApiError
@@ -9,6 +12,7 @@ from slack_sdk.errors import SlackApiError
 from dagweave._kernel.errors import InvalidInput, Refused, Unavailable
 from dagweave.slack.client import BASE_URL_VARIABLE, connect, post
 from dagweave.testing import Channel, Fault, SlackServer
+from dagweave.testing.slack.workspace import Answer
 
 SECTION = [{"type": "section", "text": {"type": "mrkdwn", "text": "*hello*"}}]
 
@@ -102,6 +106,35 @@ def test_more_than_a_minute_is_not_waited_for(server: SlackServer):
         post(connect(server.token, base_url=server.base_url), "#data", "hello")
 
     assert len(server.calls) == 1
+
+
+def test_a_date_is_waited_for_like_seconds(server: SlackServer):
+    gone_by = Answer({"ok": False}, status=429, headers={"Retry-After": formatdate(0, usegmt=True)})
+    tomorrow = formatdate(time.time() + 86_400, usegmt=True)
+    server.inject(Fault(gone_by))
+    server.inject(Fault(replace(gone_by, headers={"Retry-After": tomorrow})))
+
+    with pytest.raises(Unavailable, match="HTTP 429"):
+        post(connect(server.token, base_url=server.base_url), "#data", "hello")
+
+    assert len(server.calls) == 2
+
+
+@pytest.mark.parametrize("url", ["notaurl", "ftp://files.example", "http://", "slack.com/api"])
+def test_an_address_that_is_none_is_refused_at_once(url: str):
+    with pytest.raises(InvalidInput, match=r"is not the address of Slack.\n.*base_url"):
+        connect("xoxb-1", base_url=url)
+
+
+def test_a_server_that_is_not_slack_is_not_taken_for_a_slack_that_is_down(server: SlackServer):
+    client = connect(server.token, base_url=server.base_url)
+    server.inject(Fault.status(200))
+
+    with pytest.raises(InvalidInput, match="is not Slack") as caught:
+        post(client, "#data", "hello")
+
+    assert server.base_url in str(caught.value)
+    assert "Check base_url" in str(caught.value)
 
 
 def test_patience_ends_after_as_many_retries_as_are_asked_for(server: SlackServer):

@@ -338,6 +338,18 @@ def test_an_error_with_any_text_is_posted(desk: Desk, text: str):
     assert "ValueError" in message.text
 
 
+def test_a_coloured_secret_is_not_posted(desk: Desk):
+    @dg.op
+    def connects() -> None:
+        raise ConnectionError("\x1b[36mpassword\x1b[0m=\x1b[35mhunter2secret\x1b[0m refused")
+
+    desk.run(job_of(connects, slack_on_failure(CHANNEL)))
+
+    [message] = desk.server.inbox
+    assert "password=*** refused" in message.text
+    assert "hunter2" not in message.text + str(message.blocks)
+
+
 def test_a_message_of_60_000_characters_arrives_with_both_its_ends(desk: Desk):
     message = "first" + "x" * 60_000 + "last"
 

@@ -162,6 +162,15 @@ def test_a_message_of_the_users_own_that_quotes_an_error_calls_no_channel_for_it
     assert "&lt;!channel&gt;" in text
 
 
+@pytest.mark.parametrize("markup", ["<@U012AB3CD>", "<#C1>", "<https://evil|your bank>"])
+def test_an_error_that_the_users_words_quote_mentions_nobody_and_links_nowhere(markup: str):
+    notice = replace(NOTICE, details=f"ValueError: bad row {markup}", link=None)
+
+    text = render(replace(notice, message=f"<@U1> see <https://wiki|why>: bad row {markup}")).text
+
+    assert text == f"<@U1> see <https://wiki|why>: bad row {escape(markup)}"
+
+
 def test_a_message_of_the_users_own_is_cut_where_slack_would_cut_it_and_keeps_its_link():
     text = render(replace(NOTICE, message="a" * 30_000 + "b" * 30_000)).text
 

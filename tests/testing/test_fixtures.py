@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from dagweave.slack import SlackResource
 from dagweave.testing import SlackServer
 
@@ -17,11 +19,15 @@ def test_mine(slack_server):
 """
 
 
-def pytest_in(folder: Path) -> subprocess.CompletedProcess[str]:
+NOWHERE = {"HTTP_PROXY": "http://127.0.0.1:1", "HTTPS_PROXY": "http://127.0.0.1:1"}
+
+
+def pytest_in(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     # The plugin of another's folder, not ours: this run knows nothing of our configuration.
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder)],
         cwd=folder,
+        env={k: v for k, v in os.environ.items() if "proxy" not in k.lower()} | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -33,6 +39,25 @@ def test_a_users_tests_get_the_fixtures_when_they_ask_for_them(tmp_path: Path):
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["dagweave.testing.fixtures"]')
 
     done = pytest_in(tmp_path)
+
+    assert "1 passed" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    "exempt",
+    [{}, {"NO_PROXY": "corp.example"}, {"no_proxy": "corp.example"}, {"no_proxy": "*"}],
+    ids=["nothing", "NO_PROXY", "no_proxy", "everything"],
+)
+def test_a_proxy_is_not_asked_for_the_server_and_what_was_exempt_stays_so(
+    tmp_path: Path, exempt: dict[str, str]
+):
+    wanted = next(iter(exempt.values()), "127.0.0.1")
+    (tmp_path / "test_mine.py").write_text(
+        A_USERS_TEST + f"    import os\n    assert {wanted!r} in os.environ['no_proxy']\n"
+    )
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["dagweave.testing.fixtures"]')
+
+    done = pytest_in(tmp_path, **NOWHERE, **exempt)
 
     assert "1 passed" in done.stdout, done.stdout
 

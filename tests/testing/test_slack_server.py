@@ -132,6 +132,61 @@ def test_a_message_needs_something_to_show(client: WebClient):
     assert refusal(caught) == "no_text"
 
 
+@pytest.mark.filterwarnings("ignore:The top-level `text`")
+@pytest.mark.parametrize("text", [" ", "\n\t"])
+def test_blanks_are_nothing_to_show(client: WebClient, text: str):
+    with pytest.raises(SlackApiError) as caught:
+        client.chat_postMessage(channel="#data", text=text)
+
+    assert refusal(caught) == "no_text"
+
+
+def test_a_sign_alone_is_no_channel(client: WebClient):
+    with pytest.raises(SlackApiError) as caught:
+        client.chat_postMessage(channel="#", text="hello")
+
+    assert refusal(caught) == "channel_not_found"
+
+
+def test_a_message_may_be_in_markdown_alone(server: SlackServer, client: WebClient):
+    client.api_call("chat.postMessage", json={"channel": "#data", "markdown_text": "**12** rows"})
+
+    assert [message.text for message in server.inbox] == ["**12** rows"]
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ({"markdown_text": "**a**", "text": "a"}, "markdown_text_conflict"),
+        ({"markdown_text": "**a**", "blocks": [SECTION]}, "markdown_text_conflict"),
+        ({"markdown_text": "x" * 12_001}, "msg_too_long"),
+        ({"attachments": [{"text": "a"}] * 101}, "too_many_attachments"),
+        ({"attachments": [{"blocks": [{"type": "section"}]}]}, "invalid_attachments"),
+        ({"attachments": ["a"]}, "invalid_attachments"),
+        ({"attachments": {"text": "a"}}, "invalid_attachments"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_slack_does_not_take_beside_text_and_blocks_is_refused(
+    client: WebClient, more: dict[str, object], error: str
+):
+    with pytest.raises(SlackApiError) as caught:
+        client.api_call("chat.postMessage", json={"channel": "#data"} | more)
+
+    assert refusal(caught) == error
+
+
+def test_what_is_wrong_in_an_attachment_is_pointed_at(client: WebClient):
+    attachments = [{"blocks": [SECTION]}, {"blocks": [{"type": "section"}]}]
+
+    with pytest.raises(SlackApiError) as caught:
+        client.chat_postMessage(channel="#data", text="hello", attachments=attachments)
+
+    assert caught.value.response["response_metadata"]["messages"] == [
+        "[ERROR] missing required field: text [json-pointer:/attachments/1/blocks/0]"
+    ]
+
+
 def test_a_long_text_is_cut_off_with_a_warning(server: SlackServer, client: WebClient):
     answer = client.chat_postMessage(channel="#data", text="x" * 40_001)
 
@@ -264,6 +319,20 @@ def test_a_channel_takes_about_one_message_a_second_if_it_is_told_to():
     assert [message.text for message in server.inbox] == ["1", "1", "3"]
 
 
+@pytest.mark.parametrize(("waited_s", "left"), [(0, "10"), (3, "7"), (3.5, "7"), (9.9, "1")])
+def test_a_channel_says_how_long_it_is_until_it_takes_more(waited_s: float, left: str):
+    clock = FakeClock()
+    with SlackServer(messages_per_second=0.1, clock=clock) as server:
+        client = WebClient(server.token, base_url=server.base_url, retry_handlers=[])
+        client.chat_postMessage(channel="#data", text="1")
+        clock.advance(waited_s)
+
+        with pytest.raises(SlackApiError) as caught:
+            client.chat_postMessage(channel="#data", text="2")
+
+    assert caught.value.response.headers["Retry-After"] == left
+
+
 def test_a_fault_happens_as_often_as_it_should_and_then_no_more(
     server: SlackServer, client: WebClient
 ):
@@ -334,6 +403,16 @@ def test_stopping_twice_and_starting_again_is_fine():
         assert WebClient(server.token, base_url=server.base_url).auth_test()["ok"]
 
 
+def test_starting_a_server_that_runs_changes_nothing():
+    with SlackServer() as server:
+        url = server.url
+
+        assert server.start().url == url
+
+    with pytest.raises(OSError, match="refused"):
+        fetch(url)
+
+
 def test_a_server_that_is_not_running_has_no_address():
     with pytest.raises(InvalidInput, match="not running"):
         SlackServer().base_url  # noqa: B018 -- asking is what is tried
@@ -361,15 +440,63 @@ def test_the_inbox_is_kept_in_a_file_and_found_again(tmp_path: Path):
     assert [item["text"] for item in json.loads(path.read_text())] == ["changed"]
 
 
-@pytest.mark.parametrize("content", ["{", '{"a": 1}', '[{"text": 1}]', "\x00"])
-def test_a_file_that_is_no_inbox_is_refused_and_left_alone(tmp_path: Path, content: str):
+def test_a_thread_may_be_given_as_a_number_and_is_found_again(tmp_path: Path):
     path = tmp_path / "inbox.json"
-    path.write_text(content)
+    with SlackServer(inbox_path=path) as server:
+        client = WebClient(server.token, base_url=server.base_url)
+        client.api_call(
+            "chat.postMessage",
+            json={"channel": "#data", "text": "hello", "thread_ts": 1700000000.123456},
+        )
+
+    with SlackServer(inbox_path=path) as server:
+        assert [message.thread_ts for message in server.inbox] == ["1700000000.123456"]
+
+
+def test_servers_may_share_a_file(tmp_path: Path):
+    path = tmp_path / "inbox.json"
+    with SlackServer(inbox_path=path) as a, SlackServer(inbox_path=path) as b:
+        to_a = WebClient(a.token, base_url=a.base_url)
+        to_b = WebClient(b.token, base_url=b.base_url)
+        first = to_a.chat_postMessage(channel="#data", text="a1")
+        to_b.chat_postMessage(channel="#data", text="b1")
+        to_a.chat_update(channel=first["channel"], ts=first["ts"], text="a1, changed")
+        to_b.chat_postMessage(channel="#data", text="b2")
+        to_a.chat_postMessage(channel="#data", text="a2")
+
+    assert [item["text"] for item in json.loads(path.read_text())] == [
+        "a1, changed",
+        "b1",
+        "b2",
+        "a2",
+    ]
+
+
+@pytest.mark.parametrize("where", ["file/inbox.json", "folder"])
+def test_a_file_that_cannot_be_written_is_said_before_anything_arrives(tmp_path: Path, where: str):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(InvalidInput, match="cannot keep its inbox in"):
+        SlackServer(inbox_path=tmp_path / where).start()
+
+
+LATIN = '[{"text": "h\u00e9llo"}]'.encode("latin-1")
+STAMPED = '[{{"channel": "#a", "channel_id": "C1", "text": "a", "ts": "{}"}}]'
+NO_INBOX = [b"{", b'{"a": 1}', b'[{"text": 1}]', b"\x00", LATIN] + [
+    STAMPED.format(ts).encode() for ts in ("soon", "nan", "99999999999999.000000")
+]
+
+
+@pytest.mark.parametrize("content", NO_INBOX)
+def test_a_file_that_is_no_inbox_is_refused_and_left_alone(tmp_path: Path, content: bytes):
+    path = tmp_path / "inbox.json"
+    path.write_bytes(content)
 
     with pytest.raises(InvalidInput, match=r"inbox\.json is not an inbox"):
         SlackServer(inbox_path=path).start()
 
-    assert path.read_text() == content
+    assert path.read_bytes() == content
 
 
 def test_an_empty_file_is_an_empty_inbox(tmp_path: Path):

@@ -149,7 +149,10 @@ class HttpClient:
                 remedy="Not retried: the answer would be the same.",
             )
         again = method in _REPEATABLE_METHODS or status in _NOTHING_DONE_STATUSES
-        return _Miss(_shown(answer), again, _retry_after_s(answer))
+        pause_s = retry_after_s(answer.headers.get("Retry-After", ""))
+        if pause_s is not None:
+            pause_s = min(pause_s, _LONGEST_RETRY_AFTER_S)
+        return _Miss(_shown(answer), again, pause_s)
 
     def _open(self) -> requests.Session:
         import requests
@@ -158,6 +161,20 @@ class HttpClient:
             if self._session is None:
                 self._session = requests.Session()
             return self._session
+
+
+def retry_after_s(value: str) -> float | None:
+    """How long a `Retry-After` asks to wait, in seconds; `None` if it cannot be read.
+
+    It is a number of seconds, or a date: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+    """
+    value = value.strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except ValueError:
+        return None
 
 
 def _shown(answer: requests.Response) -> str:
@@ -192,19 +209,3 @@ def _reason(error: requests.RequestException) -> BaseException:
     inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else error
     reason = getattr(inner, "reason", None)
     return reason if isinstance(reason, BaseException) else inner
-
-
-def _retry_after_s(answer: requests.Response) -> float | None:
-    """The server's `Retry-After`, in seconds or as a date.
-
-    https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
-    """
-    value = answer.headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        seconds = float(value)
-    else:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
-            return None
-    return min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_S)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MASK = "***"
+# Colours, cursor moves and links, as dbt and pytest write them, and an escape that begins nothing.
+TERMINAL_CODE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))?")
 
 _SHORTEST_NAMED_SECRET = 4
 _SHAPES = (
@@ -45,13 +47,22 @@ _SHAPES = (
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Return `text` with every secret replaced by `***`.
 
+    Terminal codes stay, unless a secret shows only without them: a coloured `password` is followed
+    by a code and not by its `=`.
+
     Args:
         secrets: Values to remove wherever they stand, whatever their shape. A value of under
             four characters is left: removing it would mangle the text and hide nothing.
     """
-    for secret in sorted(
-        {s for s in secrets if len(s) >= _SHORTEST_NAMED_SECRET}, key=len, reverse=True
-    ):
+    named = sorted({s for s in secrets if len(s) >= _SHORTEST_NAMED_SECRET}, key=len, reverse=True)
+    shown = _without(named, text)
+    bare = TERMINAL_CODE.sub("", shown)
+    shown_bare = _without(named, bare)
+    return shown if shown_bare == bare else shown_bare
+
+
+def _without(named: Iterable[str], text: str) -> str:
+    for secret in named:
         text = text.replace(secret, MASK)
     for shape in _SHAPES:
         text = shape.sub(_masked, text)

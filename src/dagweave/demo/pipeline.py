@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from rich.text import Text
 
 from dagweave.demo.progress import Progress
 
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-# Dagster's own lines would drown what the demo says; they are kept for the UI.
 _LOOK_EVERY_S = 0.2
+# Dagster's own lines would drown what the demo says; they are kept for the UI.
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+# On the runs of this command, to tell them from those that the UI starts.
+_OURS = {"dagweave/demo": "run"}
 
 
 @dataclass
@@ -39,9 +42,10 @@ def run_pipeline(console: Console) -> Outcome:
     Reads the environment, as any Dagster process does: `Home.environment()` must be in it. What
     the tools print themselves goes to `run.log` in the demo's folder, so `console` must not write
     to the process's own standard output. The second job is not started when the first one fails.
+    No other process may do the same at the time: `Home.occupied()`.
     """
     outcome = Outcome(Progress(console))
-    console.print("[dim]reading the definitions, dbt parse ...[/]")
+    console.print("reading the definitions, dbt parse ...", style="dim")
     with _timed(outcome, "reading the definitions, dbt parse"):
         # Not earlier: definitions read the environment when they are imported.
         from dagweave.demo.definitions import defs
@@ -53,17 +57,17 @@ def run_pipeline(console: Console) -> Outcome:
         "dagster/asset_partition_range_end": months[-1],
     }
     with DagsterInstance.get() as instance:
+        _end_what_was_killed(instance)
         for job, tags in (("flights", {}), ("delays", slices)):
-            console.print(
-                f"[bold]{job}[/]" + (f"  {len(months)} months in one run" if tags else "")
-            )
+            about = f"  {len(months)} months in one run" if tags else ""
+            console.print(Text.assemble((job, "bold"), about))
             with _timed(outcome, f"job {job}"):
                 run_id = str(uuid.uuid4())
                 with _followed(instance, run_id, outcome.progress):
                     result = defs.resolve_job_def(job).execute_in_process(
                         instance=instance,
                         run_config=_QUIET,
-                        tags=tags,
+                        tags=tags | _OURS,
                         run_id=run_id,
                         raise_on_error=False,
                     )
@@ -71,6 +75,13 @@ def run_pipeline(console: Console) -> Outcome:
             if not result.success:
                 break
     return outcome
+
+
+def _end_what_was_killed(instance: DagsterInstance) -> None:
+    """Say of runs whose process is gone that they failed; nobody else would."""
+    going_on = RunsFilter(statuses=[DagsterRunStatus.STARTED], tags=_OURS)
+    for run in instance.get_runs(going_on):
+        instance.report_run_failed(run, "The process of this run was killed.")
 
 
 @contextmanager

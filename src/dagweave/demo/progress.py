@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dagster import AssetCheckSeverity, DagsterEventType, EventLogEntry, IntMetadataValue
+from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from dagster import AssetCheckEvaluation, MetadataValue
     from rich.console import Console
 
 # What dlt loaded; what an I/O manager wrote.
 _ROWS = ("rows_loaded", "dagweave/rows_written")
+# Dagster's wrapper around an error of the user's code. It says no more than which step it was.
+_WRAPPER = "DagsterExecutionStepExecutionError"
+_INTERRUPT = "DagsterExecutionInterruptedError"
 
 
 @dataclass
@@ -23,13 +27,14 @@ class Progress:
     """Listens to the events of a run; prints them and keeps what the summary needs."""
 
     console: Console
-    partitions_by_asset: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    seconds_by_step: dict[str, float] = field(default_factory=dict)
+    assets: set[str] = field(default_factory=set[str])
+    seconds_by_step: dict[str, float] = field(default_factory=dict[str, float])
     passed: int = 0
-    warned: list[AssetCheckEvaluation] = field(default_factory=list)
-    failed: list[AssetCheckEvaluation] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    _started: dict[str, float] = field(default_factory=dict)
+    warned: list[AssetCheckEvaluation] = field(default_factory=list["AssetCheckEvaluation"])
+    failed: list[AssetCheckEvaluation] = field(default_factory=list["AssetCheckEvaluation"])
+    errors: list[str] = field(default_factory=list[str])
+    interrupted: bool = False
+    _started: dict[str, float] = field(default_factory=dict[str, float])
 
     def hear(self, entry: EventLogEntry) -> None:
         """Take in one event of Dagster's log. Events that say nothing here are passed over."""
@@ -40,31 +45,44 @@ class Progress:
         match event.event_type:
             case DagsterEventType.STEP_START:
                 self._started[step] = entry.timestamp
-                self.console.print(f"  [dim]{step} ...[/]")
+                self.console.print(Text(f"  {step} ...", style="dim"))
             case DagsterEventType.ASSET_MATERIALIZATION:
                 materialization = event.step_materialization_data.materialization
                 key = materialization.asset_key.to_user_string()
                 self._materialized(key, materialization.metadata)
             case DagsterEventType.ASSET_CHECK_EVALUATION:
                 self._checked(event.asset_check_evaluation_data)
-            case DagsterEventType.STEP_SUCCESS | DagsterEventType.STEP_FAILURE:
-                self.seconds_by_step[step] = entry.timestamp - self._started[step]
-                if event.is_step_failure:
-                    error = event.step_failure_data.error
-                    self.errors.append(error.message.strip() if error else "no error was given")
-                    self.console.print(f"  [red]✗ {step} failed[/]")
+            case DagsterEventType.STEP_SUCCESS:
+                self._ended(step, entry.timestamp)
+            case DagsterEventType.STEP_FAILURE:
+                self._ended(step, entry.timestamp)
+                self._went_wrong(event.step_failure_data.error)
+                how = "was interrupted" if self.interrupted else "failed"
+                self.console.print(Text(f"  ✗ {step} {how}", style="red"))
+            case DagsterEventType.RUN_FAILURE if not self.errors:
+                # A run can fail before any of its steps: a resource that does not come up.
+                self._went_wrong(event.job_failure_data.error)
             case _:
                 pass
 
+    def _ended(self, step: str, when: float) -> None:
+        # A step that failed before its start has none.
+        self.seconds_by_step[step] = when - self._started.get(step, when)
+
+    # Dagster's class for the errors of a log has no public name.
+    def _went_wrong(self, error: Any) -> None:
+        self.interrupted |= any(each.cls_name == _INTERRUPT for each in _chain(error))
+        told = [each for each in _chain(error) if each.cls_name != _WRAPPER or not each.cause]
+        self.errors.append("\ncaused by ".join(map(_said, told)) or "no error was given")
+
     def _materialized(self, key: str, metadata: Mapping[str, MetadataValue]) -> None:
-        first = key not in self.partitions_by_asset
-        self.partitions_by_asset[key] += 1
-        if not first:
+        if key in self.assets:
             return
+        self.assets.add(key)
         found = (metadata.get(name) for name in _ROWS)
         rows = next((v.value for v in found if isinstance(v, IntMetadataValue)), None)
         counted = f"{rows:>9,} rows" if rows is not None else ""
-        self.console.print(f"  [green]✓[/] {key:<34}{counted}")
+        self.console.print(Text.assemble("  ", ("✓", "green"), f" {key:<34}{counted}"))
 
     def _checked(self, check: AssetCheckEvaluation) -> None:
         if check.passed:
@@ -78,4 +96,15 @@ class Progress:
 
     def _show(self, check: AssetCheckEvaluation, style: str, sign: str) -> None:
         asset = check.asset_key.to_user_string()
-        self.console.print(f"  [{style}]{sign} check {check.check_name} of {asset}[/]")
+        self.console.print(Text(f"  {sign} check {check.check_name} of {asset}", style=style))
+
+
+def _chain(error: Any) -> Iterator[Any]:
+    while error is not None:
+        yield error
+        error = error.cause or error.context
+
+
+def _said(error: Any) -> str:
+    # The module of an error's class says nothing to who reads the error.
+    return re.sub(r"^(?:\w+\.)+(?=[A-Z]\w*(?::|$))", "", error.message.strip())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
@@ -11,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
+
+from dagweave.notifier.text import cut, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from dagweave.demo.pipeline import Outcome
     from dagweave.testing import PostedMessage
 
-_LONGEST_ERROR = 1500
+_LONGEST_TEXT = 1500
 
 
 def show_summary(
@@ -30,15 +32,18 @@ def show_summary(
 ) -> None:
     """Print the summary of a run that succeeded."""
     progress = outcome.progress
+    warned = f", {len(progress.warned)} warned" if progress.warned else ""
+    parts = {
+        "assets": str(len(progress.assets)),
+        "rows": ", ".join(f"{count:,} {what}" for what, count in _rows(home).items()),
+        "checks": f"{progress.passed} passed{warned}",
+        "Slack": "; ".join(f"{m.channel}: {m.text}" for m in arrived) or "nothing arrived",
+        "data": str(home.database),
+        "log": str(home.log),
+    }
     made = Table.grid(padding=(0, 2))
-    made.add_row("assets", str(len(progress.partitions_by_asset)))
-    rows = (f"{count:,} {what}" for what, count in _rows(home).items())
-    made.add_row("rows", ", ".join(rows))
-    checks = f"{progress.passed} passed"
-    made.add_row("checks", checks + (f", {len(progress.warned)} warned" if progress.warned else ""))
-    made.add_row("Slack", "; ".join(f"{m.channel}: {m.text}" for m in arrived) or "nothing arrived")
-    made.add_row("data", str(home.database))
-    made.add_row("log", str(home.log))
+    for part, value in parts.items():
+        made.add_row(part, _foreign(value))
     console.print()
     console.print(made)
     _show_seconds(outcome, console)
@@ -46,23 +51,42 @@ def show_summary(
 
 
 def show_failure(
-    outcome: Outcome, home: Home, arrived: Sequence[PostedMessage], console: Console
+    outcome: Outcome,
+    home: Home,
+    arrived: Sequence[PostedMessage],
+    console: Console,
+    *,
+    broken: bool,
 ) -> None:
-    """Print how a failure travelled: the check, the error, the message that arrived."""
+    """Print how a failure travelled: the check, the error, the message that arrived.
+
+    Args:
+        broken: Whether it was asked for.
+    """
     console.print("\n[bold red]The run failed.[/] This is what travelled:")
-    failed = [_described(check) for check in outcome.progress.failed]
-    if failed:
-        console.print(Panel("\n".join(failed), title="1. the failed check", title_align="left"))
-    for error in outcome.progress.errors:
-        shown = error if len(error) <= _LONGEST_ERROR else error[:_LONGEST_ERROR] + " ..."
-        console.print(Panel(shown, title="2. the error of the step", title_align="left"))
-    for message in arrived:
-        title = f"3. the message in {message.channel}"
-        console.print(Panel(message.text, title=title, title_align="left"))
+    failed = "\n".join(_described(check) for check in outcome.progress.failed)
+    panels = [
+        *([("the failed check", failed)] if failed else []),
+        *(("the error of the step", error) for error in outcome.progress.errors),
+        *((f"the message in {message.channel}", message.text) for message in arrived),
+    ]
+    for number, (title, text) in enumerate(panels, 1):
+        shown = _foreign(f"{number}. {title}")
+        console.print(Panel(_foreign(text), title=shown, title_align="left"))
     if not arrived:
         console.print("No message arrived at Slack.", style="red")
+    console.print(Text(f"What the tools printed: {home.log}"), soft_wrap=True)
     _show_next(home, console)
-    console.print("Run `dagweave demo` without --break to mend it.")
+    if broken:
+        console.print(
+            Text.assemble("Mend it:            ", (_command(home), "bold")), soft_wrap=True
+        )
+
+
+def show_interruption(home: Home, console: Console) -> None:
+    """Print that the run was stopped, and how to go on."""
+    console.print(Text.assemble(("Interrupted.", "bold"), " Run it again, and it starts anew:"))
+    console.print(Text(_command(home), style="bold"), soft_wrap=True)
 
 
 def _rows(home: Home) -> dict[str, int]:
@@ -93,22 +117,31 @@ def _show_seconds(outcome: Outcome, console: Console) -> None:
     table = Table("part", "seconds", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.columns[1].justify = "right"
     for part, seconds in outcome.seconds.items():
-        table.add_row(part, f"{seconds:.1f}", style="bold")
+        table.add_row(Text(part), f"{seconds:.1f}", style="bold")
     for step, seconds in outcome.progress.seconds_by_step.items():
-        table.add_row(f"  step {step}", f"{seconds:.1f}")
+        table.add_row(Text(f"  step {step}"), f"{seconds:.1f}")
     console.print()
     console.print(table)
 
 
 def _show_next(home: Home, console: Console) -> None:
-    where = "" if home.is_default else f" --dir {shlex.quote(os.path.relpath(home.root))}"
-    console.print(f"\nSee it in Dagster:  [bold]{_command()} demo --ui{where}[/]")
+    command = _command(home, "--ui")
+    console.print(Text.assemble("\nSee it in Dagster:  ", (command, "bold")), soft_wrap=True)
 
 
-def _command() -> str:
+def _command(home: Home, *options: str) -> str:
+    """How the reader runs the demo on `home`, whichever folder the shell is in next."""
+    where = () if home.is_default else ("--dir", str(home.root))
+    return shlex.join([_program(), "demo", *options, *where])
+
+
+def _program() -> str:
     """How the reader calls us: by name if it is on PATH, else by path."""
-    script = Path(sys.argv[0])
+    script = Path(sys.argv[0]).resolve()
     found = shutil.which("dagweave")
-    if found and Path(found).resolve() == script.resolve():
-        return "dagweave"
-    return os.path.relpath(script)
+    return "dagweave" if found and Path(found).resolve() == script else str(script)
+
+
+def _foreign(text: str) -> Text:
+    """`text` as it is, but for what a terminal would act on; none of it is markup of ours."""
+    return Text(cut(printable(text), _LONGEST_TEXT))

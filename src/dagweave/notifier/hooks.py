@@ -7,11 +7,13 @@ the run ends as it would have without it.
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections import deque
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from dagster import (
     AssetCheckSeverity,
     DagsterEventType,
+    DagsterExecutionInterruptedError,
     Failure,
     HookDefinition,
     HookExecutionResult,
@@ -23,7 +25,7 @@ from dagweave._kernel.redact import redact
 from dagweave.notifier.notice import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from dagster import AssetKey, DagsterEvent, HookContext
 
@@ -66,7 +68,11 @@ def notify_on(
             notice = describe(context, outcome, events, message_fn, webserver_base_url)
             notifier(context).send(notice)
             return
-        except Exception as error:  # noqa: BLE001 -- nothing in here may change how the run ends
+        except (KeyboardInterrupt, GeneratorExit, DagsterExecutionInterruptedError):
+            raise
+        # Nothing in here may change how the run ends: no sys.exit(), and no panic in Rust, which
+        # arrives as a BaseException of its own.
+        except BaseException as error:  # noqa: BLE001
             complaint = (
                 f"{name} could not send its message; the run is not affected.\n{_told(error)}"
             )
@@ -101,6 +107,7 @@ def describe(
     step = hooked_step(context)
     failed = outcome == "failed"
     failed_checks = _failed_checks(events)
+    made = _materialized(events)
     return Notice(
         summary=f"Op {op_name} on job {job_name} {outcome}!",
         severity="error" if failed else "warning" if failed_checks else "info",
@@ -108,7 +115,7 @@ def describe(
         job_name=job_name,
         op_name=op_name,
         run_id=run_id,
-        assets=_names(step.asset_keys - _materialized(events) if failed else step.asset_keys),
+        assets=_names(step.asset_keys - made if failed else step.asset_keys & made),
         partition=step.partition,
         failed_checks=failed_checks,
         details=redact(error_text(context.op_exception)) if context.op_exception else "",
@@ -118,18 +125,34 @@ def describe(
 
 
 def error_text(error: BaseException) -> str:
-    """What `error` says, and what its causes say that it does not say itself.
+    """What `error` says, and what is behind it that it does not say itself.
 
-    A `dagster.Failure` speaks for itself; any other error is shown with its type.
+    That is its cause, what was being handled when it was raised, and what a group holds. A
+    `dagster.Failure` speaks for itself; any other error is shown with its type.
     """
     lines = [_one_error(error)]
-    cause = error.__cause__
-    while cause and len(lines) <= _MOST_CAUSES:
-        text = _one_error(cause)
+    seen = {id(error)}
+    waiting = deque(_behind(error))
+    while waiting and len(lines) <= _MOST_CAUSES:
+        relation, other = waiting.popleft()
+        if id(other) in seen:
+            continue
+        seen.add(id(other))
+        text = _one_error(other)
         if not any(text in line for line in lines):
-            lines.append(f"caused by {text}")
-        cause = cause.__cause__
+            lines.append(f"{relation} {text}")
+        waiting.extend(_behind(other))
     return "\n".join(lines)
+
+
+def _behind(error: BaseException) -> Iterator[tuple[str, BaseException]]:
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        yield from (("one of them:", member) for member in group.exceptions)
+    if error.__cause__:
+        yield "caused by", error.__cause__
+    elif error.__context__ and not error.__suppress_context__:
+        yield "while handling", error.__context__
 
 
 def _one_error(error: BaseException) -> str:
@@ -140,7 +163,7 @@ def _one_error(error: BaseException) -> str:
     return text.strip().removeprefix(f"{type(error).__module__}.")
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """An error of ours says what to do; of any other, the traceback shows whose it is."""
     if isinstance(error, DagweaveError):
         return f"{type(error).__name__}: {error}"

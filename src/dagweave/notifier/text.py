@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from dagweave._kernel.redact import TERMINAL_CODE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# Colours and cursor moves, as dbt and pytest write them.
-_TERMINAL_CODE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
     """Return `text` without terminal codes, and with `�` for what is not a character at all."""
-    text = _TERMINAL_CODE.sub("", text).replace("\r\n", "\n")
+    text = TERMINAL_CODE.sub("", text).replace("\r\n", "\n")
     return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 

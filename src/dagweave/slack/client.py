@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from dagweave._kernel.clock import SYSTEM_CLOCK
 from dagweave._kernel.errors import DagweaveError, InvalidInput, Refused, Unavailable
 from dagweave._kernel.extras import require
+from dagweave._kernel.http import retry_after_s
 from dagweave._kernel.redact import redact
+from dagweave._kernel.wait import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +52,13 @@ _TRANSIENT: Final = frozenset(
 _BLOCKS_REFUSED: Final = frozenset(
     {"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"}
 )
+_CHECK_BASE_URL: Final = (
+    f"Check base_url, or the environment variable {BASE_URL_VARIABLE}; without either, it is "
+    f"{DEFAULT_BASE_URL}."
+)
+_WEB_ADDRESS: Final = re.compile(r"https?://[^/?#\s]", re.IGNORECASE)
+# In place of a code, the SDK tells of an answer that is not JSON in a sentence.
+_NO_JSON: Final = re.compile("Received a response in a non-JSON format")
 
 
 def connect(
@@ -66,6 +77,7 @@ def connect(
 
     Raises:
         MissingExtra: `slack_sdk` is not installed.
+        InvalidInput: `base_url` is not the address of anything on the web.
     """
     require("slack_sdk", extra="slack", what="SlackResource.get_client()")
     from slack_sdk import WebClient
@@ -74,9 +86,17 @@ def connect(
 
     class PatientWithinReason(RateLimitErrorRetryHandler):
         def _can_retry(self, *, response: Any = None, **kwargs: Any) -> bool:
-            return super()._can_retry(response=response, **kwargs) and _soon(response.headers)
+            limited = super()._can_retry(response=response, **kwargs)
+            return limited and _pause_s(response.headers) <= LONGEST_RETRY_AFTER_S
 
-    address = base_url or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
+        # The SDK's own reads no date.
+        def prepare_for_next_attempt(self, *, state: Any, response: Any = None, **_: Any) -> None:
+            state.next_attempt_requested = True
+            # A bit more, so that all who wait do not come back at once.
+            SYSTEM_CLOCK.sleep(_pause_s(response.headers) + next(backoff(1, cap_s=1, jitter=1)))
+            state.increment_current_attempt()
+
+    address = _address(base_url)
     return WebClient(
         token,
         # Older SDKs append the method as it is.
@@ -97,7 +117,7 @@ def post(
     """Post one message; if Slack does not take its blocks, post the text alone.
 
     Raises:
-        InvalidInput: There is no text.
+        InvalidInput: There is no text, or what answers is not Slack.
         Refused: Slack said no; carries its error code and what to do about it.
         Unavailable: Slack was not reached, did not answer in time, or could not answer now.
     """
@@ -112,7 +132,7 @@ def post(
         if shown and _code(error) in _BLOCKS_REFUSED:
             post(client, channel, text)
             return
-        raise _explained(error, channel, client.token) from error
+        raise _explained(error, channel, client) from error
     except (SlackClientError, HTTPException, OSError, ValueError) as error:
         raise Unavailable(
             f"A message to {channel} may not have reached Slack.",
@@ -122,7 +142,15 @@ def post(
         ) from error
 
 
-def _explained(error: SlackApiError, channel: str, token: str | None) -> DagweaveError:
+def _address(base_url: str | None) -> str:
+    address = base_url or os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
+    if not _WEB_ADDRESS.match(address):
+        raise InvalidInput(f"{address!r} is not the address of Slack.", remedy=_CHECK_BASE_URL)
+    return address
+
+
+def _explained(error: SlackApiError, channel: str, client: WebClient) -> DagweaveError:
+    token = client.token
     status = cast("int", error.response.status_code)
     code = redact(_code(error), _named(token))
     if status == 429 or status >= 500 or code in _TRANSIENT:
@@ -130,6 +158,12 @@ def _explained(error: SlackApiError, channel: str, token: str | None) -> Dagweav
             f"Slack took no message to {channel} just now.",
             seen=f"Slack says: {code} (HTTP {status})",
             remedy="This passes by itself; with more max_retries the resource asks more often.",
+        )
+    if _NO_JSON.match(code):
+        return InvalidInput(
+            f"What answers at {client.base_url} is not Slack: a message to {channel} was not sent.",
+            seen=f"HTTP {status}: {code}",
+            remedy=_CHECK_BASE_URL,
         )
     notes = cast("dict[str, Any]", error.response.get("response_metadata") or {}).get("messages")
     look_up = f"Look up {code} on https://docs.slack.dev/reference/methods/chat.postMessage."
@@ -150,13 +184,14 @@ def _code(error: SlackApiError) -> str:
     return cast("str | None", error.response.get("error")) or "no error code"
 
 
-def _soon(headers: Mapping[str, Any]) -> bool:
-    """Whether the `Retry-After` among `headers` is worth waiting for."""
+def _pause_s(headers: Mapping[str, Any]) -> float:
+    """How long the `Retry-After` among `headers` asks to wait; a second if there is none."""
     for name, value in headers.items():
         if name.lower() == "retry-after":
-            seconds = str(cast("list[Any]", value)[0] if isinstance(value, list) else value)
-            return seconds.isdecimal() and int(seconds) <= LONGEST_RETRY_AFTER_S
-    return True
+            first = cast("list[Any]", value)[0] if isinstance(value, list) else value
+            asked = retry_after_s(str(first))
+            return 1.0 if asked is None else asked
+    return 1.0
 
 
 def _named(token: str | None) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _CALLS_A_CHANNEL = re.compile(
     r"<!(?:channel|here|everyone|subteam)\b[^>]*>|@(?=(?:channel|here|everyone)\b)"
 )
+# A mention, a link, a date: whatever Slack makes more of than is written.
+_IN_ANGLES = re.compile(r"<[^<>]+>")
 _BREAKS_NOTHING = "\N{ZERO WIDTH SPACE}"
 
 
@@ -60,14 +62,16 @@ def render(notice: Notice) -> SlackMessage:
 
 
 def escape(text: str) -> str:
-    """Return `text` so that Slack shows it as it is, and calls nobody for it."""
-    return _CALLS_A_CHANNEL.sub(_harmless, "".join(map(_entity, printable(text))))
+    """Return printable `text` so that Slack shows it as it is, and calls nobody for it."""
+    return _CALLS_A_CHANNEL.sub(_harmless, "".join(map(_entity, text)))
 
 
 def _own_words(notice: Notice, message: str) -> str:
-    message = printable(message)
-    # The user may call a channel; an error that the user's words quote may not.
-    if _CALLS_A_CHANNEL.search(notice.details):
+    message, details = printable(message), printable(notice.details)
+    # The user may call people and make links; an error that the user's words quote may not.
+    for quoted in set(_IN_ANGLES.findall(details)):
+        message = message.replace(quoted, escape(quoted))
+    if _CALLS_A_CHANNEL.search(details):
         message = _CALLS_A_CHANNEL.sub(_harmless, message)
     link = f"\n{_link(notice.link)}" if notice.link else ""
     return cut(message, LONGEST_TEXT - len(link)) + link

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from dagweave.testing.clock import FakeClock
 from dagweave.testing.slack import SlackServer
+from dagweave.testing.slack.proxies import past_proxies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,13 +19,15 @@ if TYPE_CHECKING:
 def slack_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
     """A running `SlackServer`, at which every `SlackResource` of the test ends up.
 
-    Its address is in `DAGWEAVE_SLACK_BASE_URL`, its token in `SLACK_BOT_TOKEN`.
+    Its address is in `DAGWEAVE_SLACK_BASE_URL`, its token in `SLACK_BOT_TOKEN`; `NO_PROXY` and
+    `no_proxy` exempt this machine, besides what they exempt already.
     """
     with SlackServer() as server:
         monkeypatch.setenv("DAGWEAVE_SLACK_BASE_URL", server.base_url)
         monkeypatch.setenv("SLACK_BOT_TOKEN", server.token)
         # Where a proxy leads out, it does not lead to this machine.
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+        for name, value in past_proxies(os.environ).items():
+            monkeypatch.setenv(name, value)
         yield server
 
 

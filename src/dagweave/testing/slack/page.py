@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import html
-import itertools
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from dagweave.testing.slack.mrkdwn import link, plain_to_html, to_html
@@ -70,11 +70,9 @@ hr { border: 0; border-top: 1px solid #ddd; margin: 10px 0; }
 
 def page(messages: Sequence[PostedMessage]) -> str:
     """Return the whole inbox as one HTML page, channel by channel."""
-    by_name: Callable[[PostedMessage], str] = lambda message: message.channel  # noqa: E731
-    channels = {
-        name: list(group)
-        for name, group in itertools.groupby(sorted(messages, key=by_name), by_name)
-    }
+    channels: dict[str, list[PostedMessage]] = {}
+    for message in sorted(messages, key=attrgetter("channel")):
+        channels.setdefault(message.channel, []).append(message)
     return "".join(
         (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',

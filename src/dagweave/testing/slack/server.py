@@ -13,6 +13,7 @@ import msgspec
 from dagweave._kernel.clock import SYSTEM_CLOCK
 from dagweave._kernel.errors import InvalidInput, Unavailable
 from dagweave.testing.slack.fault import Fault
+from dagweave.testing.slack.inbox import InboxFile
 from dagweave.testing.slack.page import page
 from dagweave.testing.slack.wire import API, Listener
 from dagweave.testing.slack.workspace import Answer, Channel, PostedMessage, Workspace
@@ -45,7 +46,8 @@ class SlackServer:
         token: The one token that is accepted.
         channels: The channels that there are, as names or with their state. Without it, there is a
             channel of every name, and the bot is in it.
-        inbox_path: A file to keep the inbox in, as JSON; what it holds is shown again.
+        inbox_path: A file to keep the inbox in, as JSON; what it holds is shown again. Servers may
+            share it.
         messages_per_second: How fast one channel may be posted to before Slack answers 429; Slack
             itself takes about 1. Without it, as fast as one likes.
     """
@@ -66,7 +68,7 @@ class SlackServer:
         known = None if channels is None else [_channel(channel) for channel in channels]
         self._workspace = Workspace(token, known, messages_per_second, clock)
         self._asked_port = port
-        self._inbox_path = Path(inbox_path) if inbox_path else None
+        self._inbox = InboxFile(Path(inbox_path)) if inbox_path else None
         self._faults: deque[Fault] = deque()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -76,12 +78,16 @@ class SlackServer:
     def start(self) -> SlackServer:
         """Listen, and return this server.
 
+        A server that runs is left as it is.
+
         Raises:
             Unavailable: Something else listens on the port.
-            InvalidInput: The inbox file holds something else.
+            InvalidInput: The inbox file holds something else, or cannot be written.
         """
-        if self._inbox_path and self._inbox_path.exists():
-            self._workspace.restore(_read_inbox(self._inbox_path))
+        if self._http is not None:
+            return self
+        if self._inbox is not None:
+            self._workspace.restore(self._inbox.open())
         self._stopping.clear()
         try:
             self._http = Listener(self._asked_port, self._call, self._page)
@@ -158,31 +164,12 @@ class SlackServer:
         answer = fault.answer
         if fault.accepted:
             answer = self._workspace.call(method, arguments, token)
-            self._save()
+            if self._inbox is not None:
+                self._inbox.save(self.inbox)
         self._stopping.wait(fault.wait_s)
         return None if fault.lost else answer
-
-    def _save(self) -> None:
-        if self._inbox_path is None:
-            return
-        with self._lock:
-            self._inbox_path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = self._inbox_path.with_name(self._inbox_path.name + ".unfinished")
-            unfinished.write_bytes(msgspec.json.encode(self.inbox))
-            unfinished.replace(self._inbox_path)
 
 
 def _channel(channel: str | Channel) -> Channel:
     known = Channel(channel) if isinstance(channel, str) else channel
     return replace(known, name=known.name.removeprefix("#"))
-
-
-def _read_inbox(path: Path) -> list[PostedMessage]:
-    try:
-        return msgspec.json.decode(path.read_bytes() or b"[]", type=list[PostedMessage])
-    except msgspec.MsgspecError as error:
-        raise InvalidInput(
-            f"{path} is not an inbox of the local Slack server.",
-            seen=str(error),
-            remedy="Name another file, or remove this one.",
-        ) from error

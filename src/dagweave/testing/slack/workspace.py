@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+
+import msgspec
 
 from dagweave.testing.slack.blocks import LONGEST_IN_ALL, faults, total_length
 
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
 LONGEST_POST = 40_000
 # https://docs.slack.dev/reference/methods/chat.update#errors
 LONGEST_UPDATE = 4_000
+# https://docs.slack.dev/reference/methods/chat.postMessage#arguments
+LONGEST_MARKDOWN = 12_000
+# https://docs.slack.dev/reference/methods/chat.postMessage#errors
+MOST_ATTACHMENTS = 100
 
 _TEAM: Final = {"team": "Dagweave", "team_id": "T0DAGWEAVE"}
 _BOT: Final = {"user": "dagweave", "user_id": "U0DAGWEAVE", "bot_id": "B0DAGWEAVE"}
@@ -51,7 +58,8 @@ class PostedMessage:
     Attributes:
         channel: The channel's name with its `#`.
         ts: When it arrived, in seconds since 1970 with six decimals; its id within the channel.
-        text: What notifications show; in Slack's markup.
+        text: What notifications show; in Slack's markup, or in Markdown if it came as
+            `markdown_text`.
         blocks: What the channel shows, if there are any; else it shows `text`.
         thread_ts: The `ts` of the message that it replies to.
         edited: Whether `chat.update` changed it after it arrived.
@@ -59,7 +67,7 @@ class PostedMessage:
 
     channel: str
     channel_id: str
-    ts: str
+    ts: Annotated[str, msgspec.Meta(pattern=r"^\d{1,10}\.\d{6}$")]
     text: str
     blocks: tuple[dict[str, Any], ...] = ()
     thread_ts: str | None = None
@@ -159,16 +167,16 @@ class Workspace:
             return refusal("not_in_channel")
         if wrong := _content_refused(arguments):
             return wrong
-        if self._too_fast(channel):
-            return rate_limited(1)
-        text = str(arguments.get("text") or "")
+        if wait_s := self._too_fast_by_s(channel):
+            return rate_limited(math.ceil(wait_s))
+        text = str(arguments.get("text") or arguments.get("markdown_text") or "")
         message = PostedMessage(
             channel=f"#{channel.name}",
             channel_id=channel.id,
             ts=self._next_ts(),
             text=text[:LONGEST_POST],
             blocks=tuple(arguments.get("blocks") or ()),
-            thread_ts=arguments.get("thread_ts"),
+            thread_ts=str(arguments["thread_ts"]) if arguments.get("thread_ts") else None,
         )
         self.messages.append(message)
         return _posted(message, truncated=len(text) > LONGEST_POST)
@@ -183,8 +191,8 @@ class Workspace:
             return refusal("message_not_found")
         if wrong := _content_refused(arguments):
             return wrong
-        text = str(arguments.get("text") or "")
-        if len(text) > LONGEST_UPDATE:
+        text = str(arguments.get("text") or arguments.get("markdown_text") or "")
+        if len(text) > LONGEST_UPDATE and not arguments.get("markdown_text"):
             return refusal("msg_too_long")
         blocks = tuple(arguments.get("blocks") or ())
         at = ids.index((channel_id, ts))
@@ -197,18 +205,19 @@ class Workspace:
         for channel in self._channels.values():
             if bare in {channel.name, channel.id}:
                 return channel
-        if not self._any_channel:
+        if not self._any_channel or not bare:
             return None
         self._channels[bare] = Channel(bare)
         return self._channels[bare]
 
-    def _too_fast(self, channel: Channel) -> bool:
+    def _too_fast_by_s(self, channel: Channel) -> float:
+        """How long to wait until `channel` takes another message; it counts as posted if none."""
         now_s = self._clock.monotonic()
         last_s = self._last_post_s.get(channel.id)
-        if last_s is not None and now_s - last_s < self._pause_s:
-            return True
-        self._last_post_s[channel.id] = now_s
-        return False
+        left_s = 0.0 if last_s is None else max(last_s + self._pause_s - now_s, 0.0)
+        if not left_s:
+            self._last_post_s[channel.id] = now_s
+        return left_s
 
     def _next_ts(self) -> str:
         # Two messages never share one, however coarse the machine's clock is.
@@ -218,14 +227,36 @@ class Workspace:
 
 
 def _content_refused(arguments: Mapping[str, Any]) -> Answer | None:
-    blocks = arguments.get("blocks")
+    blocks, attachments = arguments.get("blocks"), arguments.get("attachments")
+    text, markdown = (str(arguments.get(name) or "") for name in ("text", "markdown_text"))
+    if markdown and (text or blocks):
+        return refusal("markdown_text_conflict")
+    if len(markdown) > LONGEST_MARKDOWN:
+        return refusal("msg_too_long")
     if blocks:
         if wrong := faults(blocks):
             return refusal("invalid_blocks", *wrong)
         if total_length(blocks) > LONGEST_IN_ALL:
             return refusal("msg_blocks_too_long")
-    if not blocks and not arguments.get("text") and not arguments.get("attachments"):
+    if attachments:
+        return _attachments_refused(attachments)
+    if not blocks and not (text + markdown).strip():
         return refusal("no_text")
+    return None
+
+
+def _attachments_refused(attachments: object) -> Answer | None:
+    if not isinstance(attachments, list):
+        return refusal("invalid_attachments")
+    listed = cast("list[object]", attachments)
+    if len(listed) > MOST_ATTACHMENTS:
+        return refusal("too_many_attachments")
+    for index, attachment in enumerate(listed):
+        if not isinstance(attachment, dict):
+            return refusal("invalid_attachments")
+        blocks = cast("dict[str, Any]", attachment).get("blocks")
+        if blocks and (wrong := faults(blocks, f"/attachments/{index}/blocks")):
+            return refusal("invalid_attachments", *wrong)
     return None
 
 
