@@ -34,7 +34,7 @@ store = DuckDBStore(database_at(sys.argv[1]))
 table = store.locate(TableRef("t", "main"))
 
 def part(day):
-    return WritePlan.replace_partition(table, Slice(((Keys("day", (day,)),),), day))
+    return WritePlan(table, Slice(((Keys("day", (day,)),),), day))
 
 def rows(batches):
     '''Two megabytes in each batch, which do not compress.'''
@@ -86,7 +86,7 @@ def assert_as_before(path: str) -> None:
 
 
 WRITE_TOO_MUCH = """
-for plan in (WritePlan.replace(table), part("monday")):
+for plan in (WritePlan(table), part("monday")):
     try:
         store.write(plan, rows(20))
     except Exception as error:
@@ -151,7 +151,7 @@ def test_a_writer_that_is_killed_leaves_the_old_rows_or_the_new(database: str) -
                 print(connection.execute("SELECT day, count(*) FROM t GROUP BY 1 ORDER BY 1").fetchall(), flush=True)
 
         random.seed(7)
-        for plan in [part("monday")] * 12 + [WritePlan.replace(table)] * 12:
+        for plan in [part("monday")] * 12 + [WritePlan(table)] * 12:
             writer = in_a_process_of_its_own(lambda: write_for_ever(plan))
             time.sleep(random.uniform(0.0, 0.6))
             os.kill(writer, signal.SIGKILL)
@@ -233,7 +233,7 @@ def test_a_connection_that_only_reads_says_how_to_write(database: str) -> None:
 
     with pytest.raises(Refused, match=r"(?s)dev.main.t was not written.*access_mode"):
         store.write(
-            WritePlan.replace(store.locate(TableRef("t", "main"))), pa.table({"n": [1]}).to_reader()
+            WritePlan(store.locate(TableRef("t", "main"))), pa.table({"n": [1]}).to_reader()
         )
 
     assert_as_before(database)

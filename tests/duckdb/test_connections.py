@@ -107,7 +107,7 @@ def test_a_reader_joins_the_writer_of_its_process(path: str) -> None:
             assert reader.execute("FROM t").fetchall() == [(1,)]
 
 
-def test_a_writer_waits_for_the_readers_of_its_process(path: str) -> None:
+def test_a_writer_waits_for_the_readers_of_other_threads(path: str) -> None:
     file = database_at(path)
     done = threading.Event()
 
@@ -117,17 +117,45 @@ def test_a_writer_waits_for_the_readers_of_its_process(path: str) -> None:
         done.set()
 
     with file.connection({}, write=False, patience=SOON):
-        with (
-            pytest.raises(WaitTimeout, match="this process has it open, for reading only"),
-            file.connection({}, write=True, patience=SOON),
-        ):
-            pass
         thread = threading.Thread(target=write)
         thread.start()
         assert not done.wait(0.2)
 
     thread.join(timeout=60)
     assert done.is_set()
+
+
+def test_a_writer_does_not_wait_for_a_reader_of_its_own_thread(path: str) -> None:
+    file = database_at(path)
+
+    with (
+        file.connection({}, write=False, patience=LONG),
+        pytest.raises(InvalidInput, match=r"(?s)This thread has it open.*access_mode"),
+        file.connection({}, write=True, patience=LONG),
+    ):
+        pass
+
+
+def test_threads_write_one_after_the_other_and_wait_no_longer_than_they_may(path: str) -> None:
+    file = database_at(path)
+    said: list[str] = []
+
+    def write() -> None:
+        try:
+            with file.writing(SOON):
+                pass
+        except WaitTimeout as timeout:
+            said.append(str(timeout))
+
+    with file.writing(LONG), file.writing(LONG):
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join()
+    write()
+
+    assert len(said) == 1
+    assert "Another thread of this process" in said[0]
+    assert path in said[0]
 
 
 def test_a_file_is_closed_when_the_last_user_is_done(path: str) -> None:
@@ -160,13 +188,44 @@ def test_after_an_error_the_next_connection_works(path: str) -> None:
             connection.execute("SELECT 1")
 
 
-def test_settings_of_another_user_in_the_process_are_waited_for(path: str) -> None:
+def test_other_settings_in_one_process_are_named_at_once(path: str) -> None:
+    held = {"threads": 1, "access_mode": "READ_WRITE"}
+    wanted = {"motherduck_token": "very-secret"}
     with (
-        database_at(path).connection({"threads": 1}, write=True, patience=SOON),
-        pytest.raises(WaitTimeout, match="other settings"),
-        database_at(path).connection({}, write=True, patience=SOON),
+        database_at(path).connection(held, write=True, patience=SOON),
+        pytest.raises(InvalidInput, match=r"these differ: motherduck_token, threads\.") as caught,
+        database_at(path).connection(wanted, write=True, patience=LONG),
     ):
         pass
+    assert "very-secret" not in str(caught.value)
+
+
+def test_no_token_in_a_path_is_shown(tmp_path: Path) -> None:
+    path = str(tmp_path / "dev?motherduck_token=very-secret.duckdb")
+    duckdb.connect(path).close()
+    told: list[str] = []
+
+    with (
+        held_by_another_process(path),
+        pytest.raises(WaitTimeout) as caught,
+        database_at(path).connection(
+            {}, write=True, patience=Patience(60, told.append, FakeClock())
+        ),
+    ):
+        pass
+
+    for text in (*told, str(caught.value), repr(database_at(path))):
+        assert "very-secret" not in text
+    assert told
+
+
+@pytest.mark.parametrize("mode", ["READ_WRITE", "automatic"])
+def test_a_reader_may_say_that_it_could_write(path: str, mode: str) -> None:
+    with (
+        held_by_another_process(path, read_only=True),
+        database_at(path).connection({"access_mode": mode}, write=False, patience=SOON) as reader,
+    ):
+        assert reader.execute("SELECT 1").fetchall() == [(1,)]
 
 
 def test_a_connection_that_somebody_else_of_the_process_opened_is_waited_for(path: str) -> None:

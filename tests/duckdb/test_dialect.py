@@ -7,15 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dagweave._kernel.errors import InvalidInput
 from dagweave.duckdb.dialect import (
     DUCKDB,
     absolute,
     catalog_name,
     fold,
     holder,
-    is_locked,
     without_secrets,
 )
+from dagweave.weaving.duckdb_file import is_locked
 
 names = st.text(
     st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20
@@ -92,6 +93,11 @@ def test_only_files_are_made_absolute(tmp_path: Path, monkeypatch: pytest.Monkey
         assert absolute(service) == service
     assert catalog_name("md:my_db") is None
     assert catalog_name(":memory:shared") == "memory"
+
+
+def test_the_home_of_nobody_is_no_path() -> None:
+    with pytest.raises(InvalidInput, match="nobody-is-called-so"):
+        absolute("~nobody-is-called-so/x.duckdb")
 
 
 def test_the_holder_of_a_lock_is_named_by_its_command(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def test_what_pandas_cannot_hold_comes_back_as_the_documents_say(
 
 def test_sums_of_duckdb_are_numbers_in_pandas(database: str, query: Query) -> None:
     query(
-        "CREATE TABLE sums AS SELECT sum(i) AS small, sum(i::HUGEINT * 10**18::HUGEINT) AS large FROM range(100) t(i)"
+        "CREATE TABLE sums AS SELECT sum(i) AS small, sum(i::HUGEINT * 1000000000000000000) + 1 AS large FROM range(100) t(i)"
     )
     loaded: list[pd.DataFrame] = []
 
@@ -149,13 +149,94 @@ def test_sums_of_duckdb_are_numbers_in_pandas(database: str, query: Query) -> No
     sums = dg.AssetSpec("sums")
     run(sums, read, io_manager=DuckDBPandasIOManager(database=database, schema="main"))
 
-    assert loaded[0].dtypes.astype(str).to_dict() == {"small": "int64", "large": "float64"}
+    assert loaded[0].dtypes.astype(str).to_dict() == {"small": "int64", "large": "object"}
     assert loaded[0]["small"][0] == 4950
+    assert loaded[0]["large"][0] == Decimal(4950 * 10**18 + 1)
+
+
+HOURS = dg.HourlyPartitionsDefinition("2026-01-01-00:00", timezone="America/New_York")
+
+
+@pytest.mark.parametrize(
+    "frame", [pl.DataFrame, pl.LazyFrame, pd.DataFrame, pa.Table, pa.RecordBatchReader]
+)
+def test_times_within_lists_and_structs_are_in_utc(
+    io_manager: DuckDBPolarsIOManager, frame: type[Any]
+) -> None:
+    """DuckDB shows them in the time zone of the connection, which is the partitions'."""
+    moment = dt.datetime(2026, 1, 1, 8, tzinfo=dt.UTC)
+    zoned = pa.timestamp("us", "UTC")
+    times = pa.table(
+        {
+            "at": pa.array([moment], zoned),
+            "list": pa.array([[moment]], pa.list_(zoned)),
+            "struct": pa.array([{"a": [moment]}], pa.struct({"a": pa.list_(zoned)})),
+            "map": pa.array([[("k", moment)]], pa.map_(pa.string(), zoned)),
+        }
+    )
+    loaded: list[Any] = []
+
+    @dg.asset(partitions_def=HOURS, metadata={"partition_expr": "at"})
+    def written() -> pa.Table:
+        return times
+
+    def read(written) -> None:
+        loaded.append(written)
+
+    read.__annotations__ = {"written": frame, "return": None}
+    reader = dg.asset(read, partitions_def=HOURS)
+    run(written, reader, io_manager=io_manager, partition_key="2026-01-01-03:00")
+
+    (back,) = loaded
+    if frame is pl.LazyFrame:
+        assert back.collect().schema == back.collect_schema()
+    elif frame is pa.RecordBatchReader:
+        assert back.read_all().to_pylist() == times.to_pylist()
+    elif frame is pa.Table:
+        assert back.schema.field("struct").type == times.schema.field("struct").type
+        assert back.to_pylist() == times.to_pylist()
+    else:
+        assert len(back) == 1
+
+
+@pytest.mark.parametrize("frame", [pl.DataFrame, pl.LazyFrame])
+@pytest.mark.parametrize("value", ["[INTERVAL 1 DAY]", "union_value(k := 1)"])
+def test_what_polars_cannot_hold_is_named(
+    io_manager: DuckDBPolarsIOManager, query: Query, frame: type[Any], value: str
+) -> None:
+    query(f"CREATE TABLE odd AS SELECT 1 AS n, {value} AS odd")
+
+    def read(odd) -> None: ...
+
+    read.__annotations__ = {"odd": frame, "return": None}
+    said = failure(run(dg.AssetSpec("odd"), dg.asset(read), io_manager=io_manager, ok=False))
+
+    assert "A frame of Polars cannot hold" in said
+    assert "odd (" in said
+    assert "pyarrow.Table" in said
+
+
+def test_what_pandas_cannot_hold_is_named(io_manager: DuckDBPolarsIOManager, query: Query) -> None:
+    query("CREATE TABLE odd AS SELECT 1 AS n, union_value(k := 1) AS odd")
+
+    @dg.asset
+    def read(odd: pd.DataFrame) -> None: ...
+
+    said = failure(run(dg.AssetSpec("odd"), read, io_manager=io_manager, ok=False))
+
+    assert "A frame of pandas cannot hold" in said
+    assert "odd (sparse_union" in said
 
 
 def test_arrow_tables_come_back_equal(io_manager: DuckDBPolarsIOManager) -> None:
+    kinds = pa.array([0, 1], pa.int8())
+    either = pa.UnionArray.from_sparse(kinds, [pa.array([1, 2]), pa.array(["a", "b"])])
     table = pa.table(
-        {"n": [1, 2], "map": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64()))}
+        {
+            "union": either,
+            "n": [1, 2],
+            "map": pa.array([[("k", 1)], None], pa.map_(pa.string(), pa.int64())),
+        }
     )
 
     back = round_trip(table, io_manager)
@@ -251,6 +332,29 @@ def test_a_relation_of_duckdb_can_be_written(io_manager: DuckDBPolarsIOManager) 
         back = round_trip(elsewhere.sql("SELECT 7 AS n"), io_manager, pl.DataFrame)
 
     assert back["n"].to_list() == [7]
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT 1 AS n", "SELECT CAST('x' AS INTEGER) AS n FROM (VALUES (1))"]
+)
+def test_a_relation_that_gives_nothing_any_more_says_so(
+    io_manager: DuckDBPolarsIOManager, query: str
+) -> None:
+    import duckdb
+
+    elsewhere = duckdb.connect()
+    relation = elsewhere.sql(query)
+    if "CAST" not in query:
+        elsewhere.close()
+
+    @dg.asset
+    def bad():
+        return relation
+
+    said = failure(run(bad, io_manager=io_manager, ok=False))
+
+    assert "The DuckDBPyRelation cannot be read as Arrow" in said
+    assert "needs its connection" in said
 
 
 def test_a_frame_of_one_library_is_loaded_as_one_of_another(

@@ -18,6 +18,8 @@ from dagweave.duckdb import (
     duckdb_pandas_io_manager,
     duckdb_polars_io_manager,
 )
+from dagweave.weaving import find_lineage
+from dagweave.weaving.tables import NamesTables
 from duckdb_runs import Query, failure, metadata, run
 
 
@@ -101,6 +103,40 @@ def test_the_official_forms_take_their_settings_by_configured(
     run(one, two, io_manager=definition.configured({"database": database, "schema": "s"}))
 
     assert query("SELECT n FROM s.two") == [(1,)]
+
+
+def test_the_official_forms_know_their_tables_once_they_are_configured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = dg.AssetKey(["raw", "numbers"])
+    mapped = duckdb_pandas_io_manager.configured(lambda name: {"database": name}, config_schema=str)
+    late = duckdb_pandas_io_manager.configured({"database": {"env": "MY_DATABASE"}})
+    twice = duckdb_polars_io_manager.configured({"database": "dev.duckdb", "schema": "s"})
+
+    assert isinstance(twice, NamesTables)
+    table = twice.table_of(key, {})
+    assert table is not None
+    assert (str(table), table.location) == ("dev.s.numbers", str(Path("dev.duckdb").resolve()))
+    for unknown in (duckdb_pandas_io_manager, mapped, late):
+        assert isinstance(unknown, NamesTables)
+        assert unknown.table_of(key, {}) is None
+    monkeypatch.setenv("MY_DATABASE", "dev.duckdb")
+    assert isinstance(late, NamesTables)
+    assert str(late.table_of(key, {})) == "dev.raw.numbers"
+
+
+def test_the_official_forms_are_woven() -> None:
+    @dg.asset(deps=[dg.AssetDep("loose", metadata={"dagster/table_name": "dev.raw.numbers"})])
+    def reads() -> None: ...
+
+    @dg.asset(key_prefix="raw", name="numbers")
+    def writes() -> pd.DataFrame:
+        return pd.DataFrame({"n": [1]})
+
+    io_manager = duckdb_pandas_io_manager.configured({"database": "dev.duckdb"})
+    (link,) = find_lineage([reads, writes], {"io_manager": io_manager}).links
+
+    assert (link.writer, link.table) == (("raw", "numbers"), "dev.raw.numbers")
 
 
 def test_settings_may_come_from_the_environment(
@@ -205,6 +241,95 @@ def test_what_a_full_replace_changed_in_the_columns_is_in_the_metadata(database:
         "removed": ["old"],
         "changed": {"n": "BIGINT → VARCHAR"},
     }
+
+
+MADE_BY_HAND = """
+CREATE SCHEMA public;
+CREATE TYPE mood AS ENUM ('ok', 'bad');
+CREATE TABLE public.people (
+    id INTEGER PRIMARY KEY, amount DECIMAL(10, 2) NOT NULL CHECK (amount > 0), mood mood
+);
+CREATE INDEX by_amount ON public.people (amount);
+INSERT INTO public.people VALUES (1, 7, 'bad');
+"""
+
+
+def people(*columns: pl.Series) -> Any:
+    @dg.asset
+    def people() -> pl.DataFrame:
+        return pl.DataFrame(columns)
+
+    return people
+
+
+def amounts(*values: int) -> pl.Series:
+    return pl.Series("amount", values, dtype=pl.Decimal(10, 2))
+
+
+def test_a_table_made_by_hand_keeps_its_types_constraints_and_indexes(
+    database: str, query: Query
+) -> None:
+    query(MADE_BY_HAND)
+    moods = pl.Series("mood", ["ok", None])
+    asset = people(moods, pl.Series("id", [1, 2]), amounts(5, 6))
+
+    for _ in range(2):
+        found = metadata(run(asset, io_manager=DuckDBPolarsIOManager(database=database)), "people")
+
+    assert "dagweave/schema_change" not in found
+    assert found["dagweave/rows_deleted"] == 2
+    assert query("SELECT id, amount, mood FROM public.people ORDER BY id") == [
+        (1, 5, "ok"),
+        (2, 6, None),
+    ]
+    assert query("SELECT data_type FROM duckdb_columns() WHERE table_name = 'people'") == [
+        ("INTEGER",),
+        ("DECIMAL(10,2)",),
+        ("ENUM('ok', 'bad')",),
+    ]
+    assert query("SELECT count(*) FROM duckdb_indexes()") == [(1,)]
+
+
+def test_rows_that_break_a_constraint_are_refused(database: str, query: Query) -> None:
+    query(MADE_BY_HAND)
+    moods = pl.Series("mood", ["ok", "ok"])
+    asset = people(pl.Series("id", [2, 2]), amounts(5, 6), moods)
+
+    said = failure(run(asset, io_manager=DuckDBPolarsIOManager(database=database), ok=False))
+
+    assert "Make the rows meet the table's constraints" in said
+    assert query("SELECT id FROM public.people") == [(1,)]
+
+
+def test_constraints_that_are_lost_are_named(
+    database: str, query: Query, capfd: pytest.CaptureFixture[str]
+) -> None:
+    query(MADE_BY_HAND)
+
+    asset = people(pl.Series("id", [1, 1]))
+    found = metadata(run(asset, io_manager=DuckDBPolarsIOManager(database=database)), "people")
+
+    lost = found["dagweave/schema_change"]["lost"]
+    assert "PRIMARY KEY(id)" in lost
+    assert "NOT NULL (amount)" in lost
+    assert any("by_amount" in each for each in lost)
+    assert "Gone with it: " in capfd.readouterr().err
+    assert query("SELECT count(*) FROM public.people") == [(2,)]
+
+
+def test_a_table_that_nobody_declared_takes_the_frames_columns(database: str, query: Query) -> None:
+    io_manager = DuckDBPolarsIOManager(database=database)
+    zones = ["Asia/Tokyo", "Europe/Berlin"]
+    moment = pl.Series("at", [dt.datetime(2026, 1, 5, tzinfo=dt.UTC)])
+
+    for id_, zone in zip((pl.Series("id", [0.5]), pl.Series("id", [1])), zones, strict=True):
+        run(people(moment.dt.convert_time_zone(zone), id_), io_manager=io_manager)
+
+    @dg.asset
+    def read(people: pl.DataFrame) -> None:
+        assert people.schema == {"at": pl.Datetime("us", "Europe/Berlin"), "id": pl.Int64()}
+
+    run(dg.AssetSpec("people"), read, io_manager=io_manager)
 
 
 def test_metadata_of_ones_own_is_kept(database: str) -> None:
@@ -450,6 +575,12 @@ def test_secrets_are_in_no_error_and_no_repr() -> None:
 
     said = failure(run(numbers, io_manager=io_manager, ok=False))
 
-    for text in (said, repr(io_manager), str(io_manager.table_of(dg.AssetKey("n"), {}))):
+    made = io_manager.create_io_manager(dg.build_init_resource_context())
+    for text in (
+        said,
+        repr(io_manager),
+        repr(made),
+        str(io_manager.table_of(dg.AssetKey("n"), {})),
+    ):
         assert token not in text
         assert "another-secret" not in text

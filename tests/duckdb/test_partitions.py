@@ -62,6 +62,7 @@ def test_a_partition_is_replaced_and_the_others_stay(
     ]
     found = metadata(again, "daily")
     assert found["dagster/partition_row_count"] == 1
+    assert found["dagweave/rows_deleted"] == 1
     assert "dagster/row_count" not in found
     assert found["Query"] == (
         'SELECT * FROM "dev"."main"."daily" WHERE "day" >= TIMESTAMP \'2026-01-05 00:00:00\' '
@@ -267,6 +268,41 @@ def test_a_frame_of_no_records_empties_its_partition(
     assert query("SELECT day::VARCHAR FROM daily") == [("2026-01-06",)]
 
 
+def test_all_partitions_of_a_table_need_no_expression(
+    io_manager: DuckDBPolarsIOManager, query: Query
+) -> None:
+    query("CREATE SCHEMA raw; CREATE TABLE raw.events AS SELECT 1 AS n FROM range(3)")
+    files = dg.DynamicPartitionsDefinition(name="some_files")
+    instance = dg.DagsterInstance.ephemeral()
+    instance.add_dynamic_partitions("some_files", ["a", "b"])
+
+    @dg.asset
+    def count(events: pl.DataFrame) -> None:
+        assert len(events) == 3
+
+    for definition in (DAYS, GRID, files):
+        events = dg.AssetSpec(
+            "events", partitions_def=definition, metadata={"dagster/table_name": "raw.events"}
+        )
+        run(events, count, io_manager=io_manager, instance=instance)
+
+
+def test_some_partitions_of_a_table_need_an_expression(
+    io_manager: DuckDBPolarsIOManager, query: Query
+) -> None:
+    query("CREATE SCHEMA raw; CREATE TABLE raw.events AS SELECT 1 AS n FROM range(3)")
+    events = dg.AssetSpec(
+        "events", partitions_def=DAYS, metadata={"dagster/table_name": "raw.events"}
+    )
+
+    @dg.asset(partitions_def=DAYS)
+    def count(events: pl.DataFrame) -> None: ...
+
+    said = failure(run(events, count, io_manager=io_manager, partition_key="2026-01-05", ok=False))
+
+    assert "'events' has partitions, but no 'partition_expr'" in said
+
+
 class TestASliceOfATableWithoutPartitions:
     """New here: the input says how, the step says which."""
 
@@ -467,19 +503,43 @@ def test_days_kept_as_text_are_told_apart(
     assert query("SELECT count(*) FROM texts") == [(1,)]
 
 
+@pytest.mark.parametrize("before", ["no table", "other text"])
+@pytest.mark.parametrize("expression", ["day", "strptime(day, '%d.%m.%Y')"])
 def test_text_that_is_no_time_is_told_to_be_read(
-    io_manager: DuckDBPolarsIOManager, query: Query
+    io_manager: DuckDBPolarsIOManager, query: Query, before: str, expression: str
 ) -> None:
-    query("CREATE TABLE texts AS SELECT 'week 1' AS day")
+    if before == "other text":
+        query("CREATE TABLE texts AS SELECT 'week 1' AS day")
+    tables = query("SELECT count(*) FROM information_schema.tables")
 
-    @dg.asset(partitions_def=DAYS, metadata={"partition_expr": "day"})
+    @dg.asset(partitions_def=DAYS, metadata={"partition_expr": expression})
     def texts() -> pl.DataFrame:
         return pl.DataFrame({"day": ["week 2"]})
 
     said = failure(run(texts, io_manager=io_manager, partition_key="2026-01-05", ok=False))
 
     assert "strptime(column" in said
-    assert query("SELECT day FROM texts") == [("week 1",)]
+    assert "ALTER" not in said
+    assert query("SELECT count(*) FROM information_schema.tables") == tables
+
+
+@pytest.mark.parametrize("rows", [10, 3_000_000])
+def test_text_that_is_no_time_is_told_to_be_read_where_it_is_loaded(
+    io_manager: DuckDBPolarsIOManager, query: Query, rows: int
+) -> None:
+    query(
+        f"CREATE TABLE texts AS SELECT if(i = {rows - 1}, 'week 1', '2026-01-05') AS day "
+        f"FROM range({rows}) t(i)"
+    )
+    texts = dg.AssetSpec("texts", partitions_def=DAYS, metadata={"partition_expr": "day"})
+
+    @dg.asset(partitions_def=DAYS)
+    def read(texts: pl.DataFrame) -> None: ...
+
+    said = failure(run(texts, read, io_manager=io_manager, partition_key="2026-01-05", ok=False))
+
+    assert "dev.main.texts was not read" in said
+    assert "strptime(column" in said
 
 
 def test_a_column_may_be_called_like_a_keyword_or_anything(
@@ -502,6 +562,7 @@ def test_rows_of_another_partition_are_warned_of(
     def stray() -> pl.DataFrame:
         return pl.DataFrame({"day": [dt.date(2026, 1, 5), dt.date(2026, 1, 6)]})
 
-    run(stray, io_manager=io_manager, partition_key="2026-01-05")
+    result = run(stray, io_manager=io_manager, partition_key="2026-01-05")
 
+    assert metadata(result, "stray")["dagweave/rows_outside_partition"] == 1
     assert "1 of 2 rows written to partition 2026-01-05 of dev.main.stray" in capfd.readouterr().err

@@ -45,6 +45,30 @@ def test_it_shares_the_file_with_the_io_manager_of_its_process(database: str) ->
         assert connection.execute("SELECT sum(n) FROM public.both").fetchall() == [(3,)]
 
 
+def test_a_lazy_frame_collected_under_other_settings_fails_at_once(database: str) -> None:
+    @dg.asset
+    def numbers() -> pl.DataFrame:
+        return pl.DataFrame({"n": [1]})
+
+    @dg.asset
+    def both(numbers: pl.LazyFrame, duckdb: DuckDBResource) -> None:
+        with (
+            duckdb.get_connection(),
+            pytest.raises(Exception, match=r"these differ: threads\."),
+        ):
+            numbers.collect()
+
+    result = dg.materialize(
+        [numbers, both],
+        resources={
+            "duckdb": DuckDBResource(database=database, connection_config={"threads": 2}),
+            "io_manager": DuckDBPolarsIOManager(database=database),
+        },
+    )
+
+    assert result.success
+
+
 def test_it_may_be_used_without_a_run(database: str) -> None:
     resource = DuckDBResource(database=database, connection_config={"threads": 1})
 

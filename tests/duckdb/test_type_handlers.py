@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -15,9 +16,14 @@ from dagweave.duckdb import (
     DuckDBIOManager,
     DuckDBPandasTypeHandler,
     DuckDBPolarsTypeHandler,
+    TablePartitionDimension,
     TableSlice,
     build_duckdb_io_manager,
 )
+from dagweave.warehouse.frames import PolarsFrames
+from dagweave.warehouse.handlers import slice_of_table_slice, table_slice_of
+from dagweave.warehouse.slices import Keys, Slice, Windows
+from dagweave.weaving import TableRef
 from duckdb_runs import Query, failure, metadata, run
 
 DAYS = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-02-01")
@@ -199,6 +205,125 @@ def test_a_handler_may_build_on_one_of_ours(database: str, query: Query) -> None
     ]
     assert query("SELECT count(*) FROM days") == [(2,)]
     assert metadata(result, "days")["dagster/partition_row_count"] == 1
+
+
+class Asked(DuckDBPolarsTypeHandler):
+    """Does nothing of its own, but has to be asked, since it could."""
+
+    def load_input(self, context: Any, table_slice: Any, connection: Any) -> Any:
+        return super().load_input(context, table_slice, connection)
+
+
+class AskedIOManager(DuckDBIOManager):
+    @staticmethod
+    def type_handlers() -> Sequence[DbTypeHandler[Any]]:
+        return [Asked()]
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_no_partitions_are_no_rows_to_a_handler(database: str, query: Query, exists: bool) -> None:
+    @dg.asset(
+        partitions_def=DAYS,
+        metadata={"partition_expr": "day"},
+        ins={
+            "total": dg.AssetIn(
+                partition_mapping=dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
+            )
+        },
+    )
+    def total(context, total: pl.DataFrame) -> pl.DataFrame:
+        assert len(total) == 0
+        return pl.DataFrame({"day": [context.partition_key]})
+
+    if exists:
+        query("CREATE SCHEMA public; CREATE TABLE public.total AS SELECT '2026-01-07' AS day")
+
+    run(total, io_manager=AskedIOManager(database=database), partition_key="2026-01-01")
+
+    assert query("SELECT count(*) FROM public.total") == [(1 + exists,)]
+
+
+def test_a_handler_is_told_the_expressions_of_no_partitions() -> None:
+    nothing = Slice(((Windows("day", ()), Keys("region", ())),), "no partitions")
+
+    told = table_slice_of(TableRef("orders", "main"), nothing)
+
+    assert told.partition_dimensions == [
+        TablePartitionDimension("day", []),
+        TablePartitionDimension("region", []),
+    ]
+    back = slice_of_table_slice(told)
+    assert back is not None
+    assert back.is_empty
+
+
+def test_a_table_that_a_handler_wrote_without_its_partition_column_is_not_kept(
+    database: str, query: Query
+) -> None:
+    @dg.asset(partitions_def=DAYS, metadata={"partition_expr": "no_such_column"})
+    def lines() -> Lines:
+        return Lines(["a"])
+
+    said = failure(
+        run(
+            lines,
+            io_manager=LinesIOManager(database=database, schema="main"),
+            partition_key="2026-01-05",
+            ok=False,
+        )
+    )
+
+    assert "no_such_column" in said
+    assert query("SELECT count(*) FROM information_schema.tables") == [(0,)]
+
+
+def test_whatever_a_handler_overrides_is_asked(database: str, query: Query) -> None:
+    class Marked(DuckDBPandasTypeHandler):
+        def write(self, plan: Any, stream: Any, connection: Any) -> Any:
+            connection.execute("CREATE TABLE IF NOT EXISTS main.written AS SELECT 1 AS n")
+            return super().write(plan, stream, connection)
+
+        def read(self, plan: Any, connection: Any) -> Any:
+            return super().read(replace(plan, columns=("n",)), connection)
+
+    class Front(PolarsFrames):
+        def to_stream(self, frame: Any) -> Any:
+            return super().to_stream(frame.with_columns(m=7))
+
+    class Fronted(DuckDBPolarsTypeHandler):
+        front_end = Front()
+
+    class Both(DuckDBIOManager):
+        @staticmethod
+        def type_handlers() -> Sequence[DbTypeHandler[Any]]:
+            return [Marked(), Fronted()]
+
+    @dg.asset
+    def one() -> pd.DataFrame:
+        return pd.DataFrame({"n": [1], "unread": [2]})
+
+    @dg.asset
+    def two(one: pd.DataFrame) -> pl.DataFrame:
+        assert list(one.columns) == ["n"]
+        return pl.DataFrame({"n": [1]})
+
+    run(one, two, io_manager=Both(database=database))
+
+    assert query("SELECT n FROM main.written") == [(1,)]
+    assert query("SELECT m FROM public.two") == [(7,)]
+
+
+def test_rows_of_another_partition_are_warned_of_by_a_handler_too(
+    database: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    @dg.asset(partitions_def=DAYS, metadata={"partition_expr": "day"})
+    def stray() -> pl.DataFrame:
+        return pl.DataFrame({"day": ["2026-01-05", "2026-01-06"]})
+
+    result = run(stray, io_manager=AskedIOManager(database=database), partition_key="2026-01-05")
+
+    assert metadata(result, "stray")["dagweave/rows_outside_partition"] == 1
+    assert "1 of 2 rows" in capfd.readouterr().err
 
 
 def test_two_handlers_of_one_type_are_refused(database: str) -> None:

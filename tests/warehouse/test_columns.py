@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from dagweave.warehouse.columns import fits, storable
+from dagweave.warehouse.columns import Column, checked, fits, storable
 
 FITTING = [
     (pa.int32(), pa.int64()),
@@ -26,6 +26,7 @@ FITTING = [
     (pa.binary(3), pa.binary()),
     (pa.null(), pa.list_(pa.int64())),
     (pa.large_list(pa.int32()), pa.list_(pa.int64())),
+    (pa.list_(pa.int32()), pa.list_(pa.float64())),
     (pa.list_(pa.int64(), 2), pa.list_(pa.int64())),
     (
         pa.struct({"b": pa.int32(), "a": pa.string()}),
@@ -52,6 +53,9 @@ NOT_FITTING = [
     (pa.list_(pa.int64(), 3), pa.list_(pa.int64(), 2)),
     (pa.struct({"a": pa.string()}), pa.struct({"a": pa.string(), "b": pa.int64()})),
     (pa.struct({"a": pa.string()}), pa.string()),
+    (pa.list_(pa.int64()), pa.list_(pa.float64())),
+    (pa.struct({"a": pa.int32()}), pa.struct({"a": pa.float32()})),
+    (pa.list_(pa.timestamp("ns")), pa.list_(pa.timestamp("us"))),
     (pa.map_(pa.string(), pa.string()), pa.map_(pa.string(), pa.int64())),
     (pa.binary(), pa.string()),
 ]
@@ -72,6 +76,35 @@ def test_a_type_does_not_fit_where_something_would_be_lost(
 @pytest.mark.parametrize("type_", [*{each for pair in FITTING for each in pair}], ids=str)
 def test_every_type_fits_itself(type_: pa.DataType) -> None:
     assert fits(type_, type_)
+
+
+def test_what_an_engine_would_round_is_converted_before() -> None:
+    frame = pa.schema(
+        {
+            "id": pa.int64(),
+            "n": pa.int32(),
+            "at": pa.timestamp("ns", "Asia/Tokyo"),
+            "cut": pa.timestamp("ns"),
+        }
+    )
+    stored = [Column(f.name, "", f.type) for f in frame]
+    # An engine that knows no nanoseconds cut them when it made the table.
+    stored[3] = Column("cut", "", pa.timestamp("us"))
+    table = [
+        Column("ID", "", pa.float64()),
+        Column("n", "", pa.float64()),
+        Column("at", "", pa.timestamp("us", "UTC")),
+        Column("cut", "", pa.timestamp("us")),
+    ]
+
+    assert checked(frame, stored, table, str.lower) == pa.schema(
+        {
+            "id": pa.float64(),
+            "n": pa.int32(),
+            "at": pa.timestamp("us", "Asia/Tokyo"),
+            "cut": pa.timestamp("ns"),
+        }
+    )
 
 
 def test_what_no_warehouse_has_becomes_what_each_has() -> None:

@@ -13,7 +13,7 @@ import pytest
 from dagweave.duckdb.connections import database_at
 from dagweave.duckdb.store import DuckDBStore
 from dagweave.testing.warehouse_contract import MONDAY, Warehouse, WarehouseContract
-from dagweave.warehouse.plan import ReadPlan, SchemaPolicy, WriteMode, WritePlan
+from dagweave.warehouse.plan import ReadPlan, WritePlan
 
 
 @dataclass
@@ -28,10 +28,7 @@ class Broken:
 
 class ForgetsThePartition(Broken):
     def write(self, plan: WritePlan, stream: Any) -> Any:
-        whole = replace(
-            plan, mode=WriteMode.REPLACE, schema_policy=SchemaPolicy.REPLACE, slice=None
-        )
-        return self.good.write(whole, stream)
+        return self.good.write(replace(plan, slice=None), stream)
 
 
 class DeletesFirst(Broken):
@@ -96,6 +93,7 @@ CONTRACT = WarehouseContract()
             GoesByPosition,
             CONTRACT.test_columns_in_another_order_go_where_their_names_say,
         ),
+        (ForgetsThePartition, CONTRACT.test_to_replace_no_partitions_deletes_nothing),
         (ReadsAllPartitions, CONTRACT.test_no_partitions_are_no_rows_with_columns),
         (
             KeepsWhatAnotherWriterLeft,

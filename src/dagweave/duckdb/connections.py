@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 from dagweave._kernel.clock import SYSTEM_CLOCK, Clock
 from dagweave._kernel.errors import InvalidInput, Refused, WaitTimeout
 from dagweave._kernel.extras import require
+from dagweave._kernel.redact import redact
 from dagweave._kernel.wait import backoff, wait_for
 from dagweave.duckdb.dialect import (
     MEMORY,
     absolute,
     holder,
     is_file,
-    is_locked,
     is_memory,
     without_secrets,
 )
+from dagweave.weaving.duckdb_file import is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -59,12 +60,14 @@ class Database:
     `path` is absolute, if it is a file. A database in memory lives as long as this object.
     """
 
-    path: str
+    path: str = field(repr=False)
+    _writer: threading.RLock = field(default_factory=threading.RLock, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     _root: DuckDBPyConnection | None = field(default=None, init=False, repr=False)
     _config: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
     _writable: bool = field(default=False, init=False, repr=False)
-    _users: int = field(default=0, init=False, repr=False)
+    _users: list[int] = field(default_factory=list[int], init=False, repr=False)
+    """The thread of each connection that is open."""
     _broken: bool = field(default=False, init=False, repr=False)
 
     @contextmanager
@@ -79,10 +82,12 @@ class Database:
         Raises:
             WaitTimeout: The file stayed locked; names who holds it.
             Refused: It may not be opened so, or is no database.
-            InvalidInput: There is no such file or folder.
+            InvalidInput: There is no such file or folder; or this process has it open in a way
+                that waiting would not change.
             MissingExtra: DuckDB is not installed.
         """
         connection = self._wait(dict(config), write=write, patience=patience)
+        thread = threading.get_ident()
         fatal = duckdb_module().FatalException
         try:
             yield connection
@@ -91,13 +96,35 @@ class Database:
             self._broken = True
             raise
         finally:
-            self._leave(connection)
+            self._leave(connection, thread)
+
+    @contextmanager
+    def writing(self, patience: Patience) -> Generator[None]:
+        """One thread of this process at a time; one may enter again what it has entered.
+
+        DuckDB lets threads write at once. But two of them may then both find no table and make one
+        each, or both find nothing to delete where both insert.
+
+        Raises:
+            WaitTimeout: Another thread went on writing.
+        """
+        if not self._writer.acquire(timeout=min(patience.timeout_s, threading.TIMEOUT_MAX)):
+            raise WaitTimeout(
+                f"Another thread of this process wrote to the DuckDB database {self.path} for "
+                f"{patience.timeout_s:g} s.",
+                remedy="Give the wait longer: lock_timeout_s.",
+            )
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def _wait(self, config: dict[str, Any], *, write: bool, patience: Patience) -> Any:
-        read_only = str(config.get("access_mode", "")).upper() == "READ_ONLY"
-        write = (write or not is_file(self.path)) and not read_only
-        if read_only:
+        mode = str(config.get("access_mode", "")).upper()
+        if mode in {"READ_ONLY", "READ_WRITE", "AUTOMATIC"}:
+            # It is we who choose, for what is shared.
             del config["access_mode"]
+        write = (write or not is_file(self.path)) and mode != "READ_ONLY"
         seen = ""
         told = False
         start = patience.clock.monotonic()
@@ -109,7 +136,7 @@ class Database:
             except _InTheWay as obstacle:
                 seen = without_secrets(str(obstacle), config)
             if not told and patience.clock.monotonic() - start > _SILENT_S:
-                patience.tell(f"Still waiting for the DuckDB file {self.path}. {seen}")
+                patience.tell(redact(f"Still waiting for the DuckDB file {self.path}. {seen}"))
                 told = True
             return None
 
@@ -134,11 +161,35 @@ class Database:
             if self._root is None:
                 self._root = self._open(config, write=write)
                 self._config, self._writable = config, write
-            elif self._broken or self._config != config or (write and not self._writable):
+            elif self._config != config:
+                raise self._at_odds(config)
+            elif write and not self._writable and threading.get_ident() in self._users:
+                raise InvalidInput(
+                    f"The DuckDB file {self.path} cannot be opened for writing.",
+                    seen="This thread has it open for reading only.",
+                    remedy="Close that connection first, or take access_mode=READ_ONLY from its "
+                    "connection_config.",
+                )
+            elif self._broken or (write and not self._writable):
                 raise _InTheWay(holder(""))
             connection = self._root.cursor()
-            self._users += 1
+            self._users.append(threading.get_ident())
             return connection
+
+    def _at_odds(self, config: dict[str, Any]) -> InvalidInput:
+        """DuckDB has one configuration per database and process; to wait would often be for ever.
+
+        A lazy frame is collected by a thread of its own, for which the thread waits that may be
+        who has the file open.
+        """
+        names = {*config, *self._config}
+        different = [name for name in names if config.get(name) != self._config.get(name)]
+        return InvalidInput(
+            f"The DuckDB file {self.path} is open in this process with other settings.",
+            seen=f"Of connection_config, these differ: {', '.join(sorted(different))}.",
+            remedy="Give all that use the file in one process the same connection_config; or close "
+            "the connection first that your code has open.",
+        )
 
     def _open(self, config: dict[str, Any], *, write: bool) -> DuckDBPyConnection:
         duckdb = duckdb_module()
@@ -166,10 +217,10 @@ class Database:
             )
         return Refused(what, seen=seen)
 
-    def _leave(self, connection: DuckDBPyConnection) -> None:
+    def _leave(self, connection: DuckDBPyConnection, thread: int) -> None:
         with self._lock:
-            self._users -= 1
-            root, last = self._root, self._users == 0 and not is_memory(self.path)
+            self._users.remove(thread)
+            root, last = self._root, not self._users and not is_memory(self.path)
             if last:
                 self._root, self._broken = None, False
             # Closed within the lock: who opens the file next must find it closed.

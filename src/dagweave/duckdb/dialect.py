@@ -53,19 +53,7 @@ def without_secrets(text: str, config: Mapping[str, Any]) -> str:
     return redact(text, named)
 
 
-_LOCKED: Final = (
-    "Could not set lock on file",
-    "being used by another process",
-    # Another connection of this very process has the file open, for reading only or with others
-    # of the settings that belong to the whole database.
-    "different configuration than existing connections",
-)
 _HOLDER: Final = re.compile(r"held in (?P<command>.+?) \(PID (?P<pid>\d+)\)")
-
-
-def is_locked(message: str) -> bool:
-    """Whether a failure to open a file says that somebody else has it open."""
-    return any(sign in message for sign in _LOCKED)
 
 
 def holder(message: str) -> str:

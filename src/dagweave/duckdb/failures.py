@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dagweave._kernel.errors import (
     DagweaveError,
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # As 2.x and 1.x say it of a replace, 1.1 of the same, and all of a delete.
 _A_VIEW = ("is of type View", "is not an table", "base table")
+_NO_TIME = ("timestamp field", "date field", "Could not parse string")
+_DUCKDB_SAYS: Final = re.compile(r"[A-Z][A-Za-z ]+ Error: ")
 _DISK_FULL = ("No space left on device", "File too large", "Disk quota exceeded")
 
 
@@ -34,8 +37,15 @@ def translated(what: str, config: Mapping[str, Any]) -> Generator[None]:
     """
     try:
         yield
-    except duckdb_module().Error as error:
+    except (duckdb_module().Error, OSError) as error:
+        if isinstance(error, OSError) and not _is_of_a_stream(error):
+            raise
         raise _ours(error, what, without_secrets(str(error), config)) from error
+
+
+def _is_of_a_stream(error: OSError) -> bool:
+    """Whether DuckDB failed while its rows were taken as Arrow, which loses the class of the error."""
+    return type(error) is OSError and _DUCKDB_SAYS.match(str(error)) is not None
 
 
 def _ours(error: Exception, what: str, seen: str) -> DagweaveError:
@@ -59,6 +69,13 @@ def _ours(error: Exception, what: str, seen: str) -> DagweaveError:
         return Unavailable(
             what, seen=seen, remedy="Another thread changed the table at the same moment."
         )
+    if any(sign in seen for sign in _NO_TIME):
+        return InvalidInput(
+            what,
+            seen=seen,
+            remedy="All is as it was. A text that tells partitions apart is no date or time. Say "
+            "how to read it: partition_expr=\"strptime(column, '%Y-%m-%d-%H:%M')\".",
+        )
     if isinstance(error, (duckdb.ConversionException, duckdb.OutOfRangeException)):
         return SchemaMismatch(
             what,
@@ -68,7 +85,10 @@ def _ours(error: Exception, what: str, seen: str) -> DagweaveError:
         )
     if isinstance(error, duckdb.ConstraintException):
         return InvalidInput(
-            what, seen=seen, remedy="All is as it was. Make the rows meet the table's constraints."
+            what,
+            seen=seen,
+            remedy="All is as it was. Make the rows meet the table's constraints. DuckDB 1.1 also "
+            "refuses a key that was there before: update it.",
         )
     if isinstance(error, duckdb.OutOfMemoryException):
         return WorkFailed(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 from dagster import (
     AssetKey,
     ConfigurableIOManagerFactory,
+    DagsterConfigMappingFunctionError,
     EnvVar,
     InitResourceContext,
     IOManagerDefinition,
-    io_manager,
 )
 from pydantic import Field
 
@@ -55,13 +55,13 @@ class _DuckDBTypeHandler(FrameTypeHandler):
         return DuckDBSession(connection).read(plan)
 
 
-class DuckDBPandasTypeHandler(_DuckDBTypeHandler):
+class DuckDBPandasTypeHandler(_DuckDBTypeHandler, as_the_store_does=True):
     """Stores and loads `pandas.DataFrame`."""
 
     front_end = PandasFrames()
 
 
-class DuckDBPolarsTypeHandler(_DuckDBTypeHandler):
+class DuckDBPolarsTypeHandler(_DuckDBTypeHandler, as_the_store_does=True):
     """Stores and loads `polars.DataFrame`."""
 
     front_end = PolarsFrames()
@@ -124,9 +124,7 @@ class DuckDBIOManager(ConfigurableIOManagerFactory[Any]):
 
         An `EnvVar` that is not set leaves open what it would say.
         """
-        schema = _known(self.schema_)
-        table = asset_table(asset_key.path, metadata, kind=DUCKDB.kind, schema=schema)
-        return _placed(table, _known(self.database))
+        return _table_of(asset_key, metadata, _known(self.schema_), _known(self.database))
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """What `repr` shows: no setting's value, and no token in a path."""
@@ -166,6 +164,29 @@ class DuckDBPolarsIOManager(DuckDBIOManager):
         return [DuckDBPolarsTypeHandler()]
 
 
+class _Definition(IOManagerDefinition):
+    """The form that takes its settings by `configured`; knows its tables once it has them."""
+
+    def copy_for_configured(
+        self, description: str | None, config_schema: Any
+    ) -> IOManagerDefinition:
+        """What `configured` returns."""
+        return _Definition(
+            self.resource_fn, config_schema, description=description or self.description
+        )
+
+    def table_of(self, asset_key: AssetKey, metadata: Mapping[str, Any]) -> TableRef | None:
+        """The table that an asset is stored in; `None` if settings are left to the run."""
+        try:
+            settings = cast("Any", self.apply_config_mapping({"config": {}}))
+        except DagsterConfigMappingFunctionError:
+            return None
+        config: Mapping[str, Any] = settings.value["config"] if settings.success else {}
+        if "database" not in config:
+            return None
+        return _table_of(asset_key, metadata, config.get("schema"), config["database"])
+
+
 def build_duckdb_io_manager(
     type_handlers: Sequence[DbTypeHandler[Any]], default_load_type: type[Any] | None = None
 ) -> IOManagerDefinition:
@@ -177,9 +198,7 @@ def build_duckdb_io_manager(
             only handler's type.
     """
 
-    @io_manager(config_schema=DuckDBIOManager.to_config_schema())
     def duckdb_io_manager(context: InitResourceContext) -> WarehouseIOManager:
-        """Stores what assets return as tables of a DuckDB database."""
         config: dict[str, Any] = context.resource_config
         return _io_manager(
             type_handlers,
@@ -191,7 +210,11 @@ def build_duckdb_io_manager(
             lock_timeout_s=config["lock_timeout_s"],
         )
 
-    return duckdb_io_manager
+    return _Definition(
+        duckdb_io_manager,
+        DuckDBIOManager.to_config_schema(),
+        description="Stores what assets return as tables of a DuckDB database.",
+    )
 
 
 duckdb_pandas_io_manager = build_duckdb_io_manager([DuckDBPandasTypeHandler()])
@@ -218,7 +241,10 @@ def _io_manager(
     )
 
 
-def _placed(table: TableRef, database: str | None) -> TableRef:
+def _table_of(
+    asset_key: AssetKey, metadata: Mapping[str, Any], schema: str | None, database: str | None
+) -> TableRef:
+    table = asset_table(asset_key.path, metadata, kind=DUCKDB.kind, schema=schema)
     if database is None:
         return table
     catalog = catalog_name(database)

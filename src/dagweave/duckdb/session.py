@@ -10,19 +10,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from dagweave._kernel.errors import InvalidInput
+from dagweave._kernel.errors import DagweaveError, InvalidInput
 from dagweave.duckdb.connections import duckdb_module
 from dagweave.duckdb.dialect import DUCKDB
-from dagweave.warehouse.arrow import Stream, converted, pyarrow, zone_of
+from dagweave.warehouse.arrow import Stream, converted, in_zone, pyarrow, zone_of
 from dagweave.warehouse.columns import (
     Column,
-    SchemaDifference,
+    alike,
+    checked,
     difference,
+    fits,
+    misfits,
     require_fit,
     require_names,
     storable,
 )
-from dagweave.warehouse.plan import ReadPlan, Receipt, SchemaPolicy, WritePlan
+from dagweave.warehouse.plan import ReadPlan, Receipt, WritePlan
 from dagweave.warehouse.slices import Condition, Expression, Slice, condition
 from dagweave.warehouse.sql import Sql, Value
 
@@ -67,26 +70,18 @@ class DuckDBSession:
             raise
 
     def describe(self, table: TableRef) -> tuple[Column, ...] | None:
-        """The columns of a table or view, as last committed; `None` if there is none of that name.
+        """The columns of a table or view; `None` if there is none of that name.
 
-        Asked over a connection aside: a question about a table that is not there ends the
-        transaction that it is asked in.
+        DuckDB is not asked about a table that is not there: that would end the transaction.
         """
-        with contextlib.closing(self.connection.cursor()) as aside:
-            try:
-                return DuckDBSession(aside).columns(table)
-            except duckdb_module().CatalogException:
-                return None
+        names = self._catalog(
+            table, "table_schema, table_name FROM information_schema.tables", "table_catalog"
+        )
+        return self.columns(table) if any(_is_named(table, *name) for name in names) else None
 
     def columns(self, table: TableRef) -> tuple[Column, ...]:
         """The columns of a table or view that is there."""
-        everything = Sql.of("SELECT * FROM ", DUCKDB.table(table))
-        types = self._rows(Sql.of("DESCRIBE ", everything))
-        schema = self._schema(everything)
-        return tuple(
-            Column(field.name, str(row[1]), field.type)
-            for field, row in zip(schema, types, strict=True)
-        )
+        return self._columns(DUCKDB.table(table))
 
     def read(self, plan: ReadPlan) -> Stream:
         """The rows as a stream, which the connection must outlive.
@@ -113,7 +108,7 @@ class DuckDBSession:
         self._create_schema(plan.table)
         columns = self.describe(plan.table)
         if columns is not None:
-            self._delete(plan, self._condition(plan.table, plan.slice, columns))
+            self._delete(plan, columns)
 
     def write(self, plan: WritePlan, stream: Stream) -> Receipt:
         """Carry out a plan within the transaction that is open.
@@ -123,43 +118,106 @@ class DuckDBSession:
             InvalidInput: The frame, or its rows, cannot be stored so.
         """
         require_names(stream.schema, DUCKDB.fold)
-        before = self.describe(plan.table)
-        if before is not None and plan.schema_policy is SchemaPolicy.STRICT:
-            require_fit(stream.schema, before, DUCKDB.fold, what=str(plan))
-        kept = before if plan.schema_policy is SchemaPolicy.STRICT else None
-        schema = storable(stream.schema, kept or (), DUCKDB.fold)
-        stream = converted(stream, schema)
         self._keep_time_in(plan.slice)
         self._create_schema(plan.table)
-        with self._registered(stream) as source:
-            if kept is None:
-                receipt = self._create(plan, stream, source, before)
+        before = self.describe(plan.table)
+        schema = storable(stream.schema, before or (), DUCKDB.fold)
+        stored = self._as_stored(schema)
+        declared = self._declared(plan.table) if before and plan.slice is None else []
+        kept = self._kept(plan, schema, stored, before, declared) if before else None
+        if kept:
+            schema = checked(schema, stored, kept, DUCKDB.fold)
+        with self._registered(converted(stream, schema, what=str(plan))) as source:
+            if kept:
+                receipt = self._refill(plan, source, kept)
             else:
-                receipt = self._replace_slice(plan, source, kept)
+                receipt = self._create(plan, schema, source)
+        if before:
+            lost = () if kept else declared
+            changed = difference(before, receipt.columns, DUCKDB.fold, lost)
+            receipt = replace(receipt, difference=changed)
         return self._without_strays(plan, receipt)
 
-    def _create(
-        self, plan: WritePlan, stream: Stream, source: str, before: Sequence[Column] | None
-    ) -> Receipt:
-        target = DUCKDB.table(plan.table)
-        rows = self._count(Sql.of("CREATE OR REPLACE TABLE ", target, " AS SELECT * FROM ", source))
-        for field in stream.schema:
-            zone = zone_of(field.type)
-            if zone is not None and zone not in _UTC:
-                column = f"{target}.{DUCKDB.quote(field.name)}"
-                note = DUCKDB.literal(_ZONE_NOTE + zone)
-                self.connection.execute(f"COMMENT ON COLUMN {column} IS {note}")
-        after = self.columns(plan.table)
-        query = DUCKDB.readable(self._select(ReadPlan(plan.table, slice=plan.slice), after))
-        changed = difference(before, after, DUCKDB.fold) if before else SchemaDifference()
-        return Receipt(after, query, rows, difference=changed)
+    def _kept(
+        self,
+        plan: WritePlan,
+        frame: Schema,
+        stored: Sequence[Column],
+        table: tuple[Column, ...],
+        declared: Sequence[str],
+    ) -> tuple[Column, ...] | None:
+        """The columns of the table if it stays and only its rows change; `None` to replace it.
 
-    def _replace_slice(self, plan: WritePlan, source: str, columns: tuple[Column, ...]) -> Receipt:
-        deleted = self._delete(plan, self._condition(plan.table, plan.slice, columns))
+        A slice must fit. A whole table stays if the frame would make the same one, and so does one
+        that somebody gave constraints or an index, while the frame fits.
+        """
+        if plan.slice is not None:
+            table = self._retyped(plan.table, stored, table)
+            require_fit(stored, table, DUCKDB.fold, what=str(plan))
+            return table
+        if alike(stored, table) and _noted_zones(frame) == self._zones(plan.table):
+            return table
+        fitting = not any(misfits(stored, table, DUCKDB.fold).values())
+        return table if declared and fitting else None
+
+    def _retyped(
+        self, table: TableRef, stored: Sequence[Column], columns: tuple[Column, ...]
+    ) -> tuple[Column, ...]:
+        """Give a column of text that has no value yet the type that it turns out to have.
+
+        A frame whose column was all null, or that had no rows, could not tell.
+        """
+        incoming = {DUCKDB.fold(column.name): column for column in stored}
+        target = DUCKDB.table(table)
+        found = False
+        for column in columns:
+            new = incoming.get(DUCKDB.fold(column.name))
+            if new is None or column.type != "VARCHAR" or fits(new.arrow, column.arrow):
+                continue
+            name = DUCKDB.quote(column.name)
+            if self._count(Sql.of("SELECT count(", name, ") FROM ", target)) == 0:
+                self._rows(Sql.of("ALTER TABLE ", target, " ALTER ", name, " TYPE ", new.type))
+                found = True
+        return self.columns(table) if found else columns
+
+    def _declared(self, table: TableRef) -> list[str]:
+        """The constraints and indexes of a table, as SQL."""
+        constraints = self._catalog(
+            table,
+            "schema_name, table_name, constraint_text, constraint_column_names "
+            "FROM duckdb_constraints()",
+        )
+        indexes = self._catalog(table, "schema_name, table_name, sql, [] FROM duckdb_indexes()")
+        return [
+            f"{text} ({', '.join(columns)})" if text == "NOT NULL" else str(text)
+            for schema, name, text, columns in [*constraints, *indexes]
+            if _is_named(table, schema, name)
+        ]
+
+    def _create(self, plan: WritePlan, schema: Schema, source: str) -> Receipt:
+        target = DUCKDB.table(plan.table)
+        # A slice never replaces a table, not even one that came up meanwhile.
+        create = "CREATE OR REPLACE TABLE " if plan.slice is None else "CREATE TABLE "
+        rows = self._count(Sql.of(create, target, " AS SELECT * FROM ", source))
+        for name, zone in _noted_zones(schema).items():
+            column = f"{target}.{DUCKDB.quote(name)}"
+            note = DUCKDB.literal(_ZONE_NOTE + zone)
+            self.connection.execute(f"COMMENT ON COLUMN {column} IS {note}")
+        after = self.columns(plan.table)
+        return Receipt(after, self._query(plan, after), rows)
+
+    def _refill(self, plan: WritePlan, source: str, columns: tuple[Column, ...]) -> Receipt:
+        deleted = self._delete(plan, columns)
         target = DUCKDB.table(plan.table)
         rows = self._count(Sql.of("INSERT INTO ", target, " BY NAME SELECT * FROM ", source))
-        query = DUCKDB.readable(self._select(ReadPlan(plan.table, slice=plan.slice), columns))
-        return Receipt(columns, query, rows, rows_deleted=deleted)
+        return Receipt(columns, self._query(plan, columns), rows, rows_deleted=deleted)
+
+    def _delete(self, plan: WritePlan, columns: Sequence[Column]) -> int:
+        where = self._condition(plan.table, plan.slice, columns)
+        return self._count(Sql.of("DELETE FROM ", DUCKDB.table(plan.table), " WHERE ", where.sql))
+
+    def _query(self, plan: WritePlan, columns: Sequence[Column]) -> str:
+        return DUCKDB.readable(self._select(ReadPlan(plan.table, slice=plan.slice), columns))
 
     def _without_strays(self, plan: WritePlan, receipt: Receipt) -> Receipt:
         """Count the rows that the slice does not have, though they were written for it."""
@@ -172,18 +230,6 @@ class DuckDBSession:
         if outside and where.wall_clock:
             raise _another_clock(plan, plan.slice, outside, receipt.rows_written)
         return replace(receipt, rows_outside=outside)
-
-    def _delete(self, plan: WritePlan, where: Condition) -> int:
-        rows = Sql.of("DELETE FROM ", DUCKDB.table(plan.table), " WHERE ", where.sql)
-        try:
-            return self._count(rows)
-        except duckdb_module().ConversionException as error:
-            expressions = ", ".join(plan.slice.expressions) if plan.slice else ""
-            raise InvalidInput(
-                f"{plan} was not written: the table holds text that is no date or time.",
-                seen=f"partition_expr is {expressions}. {error}",
-                remedy="Say how to read it: partition_expr=\"strptime(column, '%Y-%m-%d-%H:%M')\".",
-            ) from error
 
     def _condition(
         self, table: TableRef, slice_: Slice | None, columns: Sequence[Column]
@@ -230,23 +276,20 @@ class DuckDBSession:
     def _zones(self, table: TableRef) -> dict[str, str]:
         """The time zone that each column's values were written in, where that was noted."""
         rows = self._catalog(
-            table,
-            "column_name, comment, schema_name, table_name FROM duckdb_columns()",
-            Sql.of("starts_with(comment, ", Value(_ZONE_NOTE), ")"),
+            table, "schema_name, table_name, column_name, comment FROM duckdb_columns()"
         )
         return {
-            name: note.removeprefix(_ZONE_NOTE)
-            for name, note, schema, of in rows
-            if DUCKDB.fold(schema) == DUCKDB.fold(table.schema or "main")
-            and DUCKDB.fold(of) == DUCKDB.fold(table.name)
+            column: note.removeprefix(_ZONE_NOTE)
+            for schema, name, column, note in rows
+            if note and note.startswith(_ZONE_NOTE) and _is_named(table, schema, name)
         }
 
     def _existing(self, table: TableRef) -> tuple[Column, ...]:
         columns = self.describe(table)
         if columns is not None:
             return columns
-        rows = self._catalog(table, "schema_name || '.' || table_name FROM duckdb_tables()")
-        names = [row[0] for row in rows]
+        rows = self._catalog(table, "schema_name, table_name FROM duckdb_tables()")
+        names = [".".join(row) for row in rows]
         raise InvalidInput(
             f"There is no table {table}.",
             seen=_nearest(f"{table.schema}.{table.name}", names),
@@ -280,17 +323,33 @@ class DuckDBSession:
             ) from error
         try:
             yield f"temp.main.{DUCKDB.quote(name)}"
+        except duckdb_module().Error as error:
+            # DuckDB tells what the stream said, and no more what it was.
+            raise tap.failure or error from error
         finally:
             tap.close()
             with contextlib.suppress(duckdb_module().Error):
                 self.connection.unregister(name)
 
-    def _catalog(self, table: TableRef, what: str, *conditions: Sql) -> list[Any]:
+    def _catalog(self, table: TableRef, what: str, database: str = "database_name") -> list[Any]:
         """Rows of one of DuckDB's own tables that are about the database of `table`."""
-        here = Sql.of("database_name = coalesce(", Value(table.database), ", current_database())")
-        return self._rows(
-            Sql.of("SELECT ", what, " WHERE ", Sql.join(" AND ", [here, *conditions]))
+        here = Sql.of(database, " = coalesce(", Value(table.database), ", current_database())")
+        return self._rows(Sql.of("SELECT ", what, " WHERE ", here))
+
+    def _columns(self, source: str) -> tuple[Column, ...]:
+        everything = Sql.of("SELECT * FROM ", source)
+        types = self._rows(Sql.of("DESCRIBE ", everything))
+        schema = self._schema(everything)
+        return tuple(
+            Column(field.name, str(row[1]), field.type)
+            for field, row in zip(schema, types, strict=True)
         )
+
+    def _as_stored(self, frame: Schema) -> tuple[Column, ...]:
+        """The columns of a table that a frame would make."""
+        nothing = pyarrow().RecordBatchReader.from_batches(frame, [])
+        with self._registered(nothing) as source:
+            return self._columns(source)
 
     def _schema(self, query: Sql) -> Schema:
         """The columns that a query gives."""
@@ -329,6 +388,8 @@ class _Tap:
         self._stream = stream
         self._lock = threading.Lock()
         self._open = True
+        self.failure: DagweaveError | None = None
+        """What the stream failed with, if it is one of our errors."""
 
     def stream(self) -> Stream:
         return pyarrow().RecordBatchReader.from_batches(self._stream.schema, self._batches())
@@ -336,8 +397,12 @@ class _Tap:
     def _batches(self) -> Generator[Any]:
         batches = iter(self._stream)
         while True:
-            with self._lock:
-                batch = next(batches, None) if self._open else None
+            try:
+                with self._lock:
+                    batch = next(batches, None) if self._open else None
+            except DagweaveError as error:
+                self.failure = error
+                raise
             if batch is None:
                 return
             yield batch
@@ -372,12 +437,22 @@ def _as_it_was_written(
     def as_written(field: Any) -> Any:
         if field.name in intervals:
             return field.with_type(pa.duration("us"))
-        if zone_of(field.type):
-            return field.with_type(pa.timestamp(field.type.unit, zones.get(field.name, "UTC")))
-        return field
+        return field.with_type(in_zone(field.type, zones.get(field.name, "UTC")))
 
     schema = pa.schema([as_written(field) for field in stream.schema])
     return converted(stream, schema)
+
+
+def _noted_zones(frame: Schema) -> dict[str, str]:
+    """The time zones of a frame's columns that are worth a note."""
+    zones = {field.name: zone_of(field.type) for field in frame}
+    return {name: zone for name, zone in zones.items() if zone and zone not in _UTC}
+
+
+def _is_named(table: TableRef, schema: str, name: str) -> bool:
+    return DUCKDB.fold(schema) == DUCKDB.fold(table.schema or "main") and DUCKDB.fold(
+        name
+    ) == DUCKDB.fold(table.name)
 
 
 def _read_expression(column: Column) -> str:

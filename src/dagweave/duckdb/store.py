@@ -73,10 +73,7 @@ class DuckDBStore:
 
     def write(self, plan: WritePlan, stream: Stream) -> Receipt:
         """Carry out a plan in one transaction."""
-        with (
-            self._session(f"{plan} was not written.", write=True) as session,
-            session.transaction(),
-        ):
+        with self._writing(plan) as session:
             return session.write(plan, stream)
 
     @contextmanager
@@ -89,10 +86,7 @@ class DuckDBStore:
     @contextmanager
     def emptied(self, plan: WritePlan) -> Generator[DuckDBSession]:
         """A transaction in which what the plan replaces is gone."""
-        with (
-            self._session(f"{plan} was not written.", write=True) as session,
-            session.transaction(),
-        ):
+        with self._writing(plan) as session:
             session.empty(plan)
             yield session
 
@@ -100,6 +94,15 @@ class DuckDBStore:
     def connected(self) -> Generator[DuckDBSession]:
         """A connection that may write."""
         with self._session("The connection failed.", write=True) as session:
+            yield session
+
+    @contextmanager
+    def _writing(self, plan: WritePlan) -> Generator[DuckDBSession]:
+        with (
+            self.database.writing(self.patience),
+            self._session(f"{plan} was not written.", write=True) as session,
+            session.transaction(),
+        ):
             yield session
 
     @contextmanager

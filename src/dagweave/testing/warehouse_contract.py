@@ -18,6 +18,8 @@ Each test wants a warehouse in which the schema `contract` has no tables.
 from __future__ import annotations
 
 import datetime as dt
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -32,7 +34,7 @@ from dagweave.warehouse.slices import Keys, Slice, Windows
 from dagweave.weaving.table_ref import TableRef
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from dagweave.warehouse.arrow import Schema, Stream
     from dagweave.warehouse.store import TableStore
@@ -45,7 +47,7 @@ class Partition:
     """Some partitions of a table: those whose `expr` is one of `keys`."""
 
     def __init__(self, expr: str, *keys: str) -> None:
-        self.slice = Slice(((Keys(expr, keys),),) if keys else (), ", ".join(keys))
+        self.slice = Slice(((Keys(expr, keys),),), ", ".join(keys))
 
 
 def window(expr: str, start: dt.datetime, end: dt.datetime) -> Slice:
@@ -73,7 +75,7 @@ class Warehouse:
         """The plan that `replace` carries out."""
         where = self.table(table)
         slice_ = part.slice if isinstance(part, Partition) else part
-        return WritePlan.replace_partition(where, slice_) if slice_ else WritePlan.replace(where)
+        return WritePlan(where, slice_)
 
     def rows(
         self,
@@ -118,6 +120,18 @@ def _failing_stream(schema: Schema) -> Stream:
         _interrupt()
 
     return pyarrow().RecordBatchReader.from_batches(schema, batches())
+
+
+def _at_once(work: Callable[[Any], object], values: Sequence[Any]) -> None:
+    """Do a work for each of some values, in as many threads; none of them may fail."""
+    ready = threading.Barrier(len(values))
+
+    def start(value: Any) -> None:
+        ready.wait()
+        work(value)
+
+    with ThreadPoolExecutor(len(values)) as threads:
+        list(threads.map(start, values))
 
 
 def _interrupt() -> NoReturn:
@@ -246,6 +260,33 @@ class WarehouseContract:
 
         assert warehouse.rows("orders") == [{"day": "2026-01-05", "n": 1}]
 
+    def test_a_value_that_its_column_would_round_changes_nothing(
+        self, warehouse: Warehouse
+    ) -> None:
+        before = [{"day": "2026-01-05", "id": None}, {"day": "2026-01-05", "id": 1.0}]
+        warehouse.replace("orders", before, MONDAY)
+        exact, too_long = 2**53, 2**53 + 1
+
+        with pytest.raises(SchemaMismatch, match=r"(?s)'id'.*double.*int64"):
+            warehouse.replace("orders", [{"day": "2026-01-05", "id": too_long}], MONDAY)
+        assert warehouse.rows("orders") == [before[1], before[0]]
+
+        warehouse.replace("orders", [{"day": "2026-01-05", "id": exact}], MONDAY)
+        assert warehouse.rows("orders") == [{"day": "2026-01-05", "id": float(exact)}]
+
+    def test_a_column_without_a_value_takes_the_type_that_it_turns_out_to_have(
+        self, warehouse: Warehouse
+    ) -> None:
+        warehouse.replace("orders", [{"day": "2026-01-05", "n": None}], MONDAY)
+
+        receipt = warehouse.replace("orders", [{"day": "2026-01-06", "n": 2**60}], TUESDAY)
+
+        assert [each.name for each in receipt.difference.changed] == ["n"]
+        assert warehouse.rows("orders") == [
+            {"day": "2026-01-05", "n": None},
+            {"day": "2026-01-06", "n": 2**60},
+        ]
+
     def test_an_empty_frame_makes_a_typed_table(self, warehouse: Warehouse) -> None:
         pa = pyarrow()
         schema = pa.schema([("day", pa.date32()), ("n", pa.int64())])
@@ -314,6 +355,29 @@ class WarehouseContract:
             pass
 
         assert warehouse.rows("orders") == before[1:]
+
+    def test_first_partitions_written_at_once_are_all_there(self, warehouse: Warehouse) -> None:
+        for at in range(5):
+            days = [f"2026-01-0{day}" for day in range(1, 5)]
+
+            def write(day: str, table: str = f"orders_{at}") -> None:
+                warehouse.replace(table, [{"day": day, "n": 1}], Partition("day", day))
+
+            _at_once(write, days)
+
+            assert [row["day"] for row in warehouse.rows(f"orders_{at}")] == days
+
+    def test_a_partition_written_twice_at_once_is_there_once(self, warehouse: Warehouse) -> None:
+        for at in range(5):
+            table = f"orders_{at}"
+            warehouse.replace(table, [{"day": "2026-01-06", "n": 0}], TUESDAY)
+
+            def write(n: int, table: str = table) -> None:
+                warehouse.replace(table, [{"day": "2026-01-05", "n": n}], MONDAY)
+
+            _at_once(write, range(1, 5))
+
+            assert len(warehouse.rows(table, MONDAY)) == 1
 
     def test_a_window_of_time_includes_its_start_and_not_its_end(
         self, warehouse: Warehouse
@@ -487,6 +551,16 @@ class WarehouseContract:
         nothing = warehouse.read("orders", Partition("day"))
 
         assert (nothing.num_rows, nothing.column_names) == (0, ["day", "n"])
+
+    def test_to_replace_no_partitions_deletes_nothing(self, warehouse: Warehouse) -> None:
+        rows = [{"day": "2026-01-05", "n": 1}, {"day": "2026-01-06", "n": 2}]
+        warehouse.replace("orders", rows)
+
+        warehouse.replace("orders", pyarrow().Table.from_pylist(rows).slice(0, 0), Partition("day"))
+        with warehouse.store.emptied(warehouse.plan("orders", Partition("day"))):
+            pass
+
+        assert warehouse.rows("orders") == rows
 
     def test_a_table_of_another_kind_of_warehouse_is_not_looked_for_here(
         self, warehouse: Warehouse

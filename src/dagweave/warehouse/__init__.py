@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dagweave._dagster.private import DbTypeHandler, TablePartitionDimension, TableSlice
 from dagweave.warehouse.io_manager import WarehouseIOManager
-from dagweave.warehouse.plan import ReadPlan, Receipt, SchemaPolicy, WriteMode, WritePlan
+from dagweave.warehouse.plan import ReadPlan, Receipt, WritePlan
 from dagweave.warehouse.slices import Keys, Slice, Windows
 from dagweave.warehouse.sql import Dialect
 from dagweave.warehouse.store import TableStore
@@ -15,13 +15,11 @@ __all__ = [
     "Keys",
     "ReadPlan",
     "Receipt",
-    "SchemaPolicy",
     "Slice",
     "TablePartitionDimension",
     "TableSlice",
     "TableStore",
     "WarehouseIOManager",
     "Windows",
-    "WriteMode",
     "WritePlan",
 ]

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dagweave._kernel.errors import SchemaMismatch
 from dagweave._kernel.extras import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
 
@@ -63,8 +64,14 @@ def pyarrow() -> ModuleType:
     return require("pyarrow", extra="duckdb", what="Reading or writing a table")
 
 
-def converted(stream: Stream, schema: Schema) -> Stream:
-    """The same columns as other types, converted batch by batch."""
+def converted(stream: Stream, schema: Schema, *, what: str = "The frame") -> Stream:
+    """The same columns as other types, converted batch by batch.
+
+    The stream raises `SchemaMismatch` at a value that the other type cannot hold.
+
+    Args:
+        what: What would then not be written, for the error.
+    """
     if schema == stream.schema:
         return stream
     pa = pyarrow()
@@ -72,7 +79,7 @@ def converted(stream: Stream, schema: Schema) -> Stream:
     def batches() -> Iterator[Any]:
         for batch in stream:
             columns = (
-                column if column.type == field.type else column.cast(field.type)
+                column if column.type == field.type else _cast(column, field, what)
                 for column, field in zip(batch.columns, schema, strict=True)
             )
             yield pa.RecordBatch.from_arrays(list(columns), schema=schema)
@@ -80,6 +87,54 @@ def converted(stream: Stream, schema: Schema) -> Stream:
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
+def _cast(column: Any, field: Field, what: str) -> Any:
+    try:
+        return column.cast(field.type)
+    except pyarrow().ArrowInvalid as error:
+        raise SchemaMismatch(
+            f"{what} was not written: column {field.name!r} of the table would round a value.",
+            seen=f"The table has {field.type}, the frame {column.type}. {error}",
+            remedy="All is as it was. Give the table's column the frame's type (ALTER TABLE); or "
+            "round the values yourself, if that loses nothing.",
+        ) from error
+
+
 def zone_of(type_: DataType) -> str | None:
     """The time zone of a timestamp type; `None` if it has none, or is no timestamp."""
     return getattr(type_, "tz", None)
+
+
+def in_zone(type_: DataType, zone: str) -> DataType:
+    """The same type, in which each time that has a zone, however deep, has this one."""
+    pa = pyarrow()
+    return with_leaves(
+        type_, lambda leaf: pa.timestamp(leaf.unit, zone) if zone_of(leaf) is not None else leaf
+    )
+
+
+def with_leaves(type_: Any, change: Callable[[Any], Any]) -> Any:
+    """A type in which each one that holds no other is changed; dictionaries hold none."""
+    pa = pyarrow()
+    types = pa.types
+
+    def deep(field: Any) -> Any:
+        return field.with_type(with_leaves(field.type, change))
+
+    if types.is_struct(type_):
+        return pa.struct([deep(field) for field in type_])
+    if types.is_map(type_):
+        return pa.map_(deep(type_.key_field), deep(type_.item_field))
+    if types.is_fixed_size_list(type_):
+        return pa.list_(deep(type_.value_field), type_.list_size)
+    if types.is_list(type_):
+        return pa.list_(deep(type_.value_field))
+    if types.is_large_list(type_):
+        return pa.large_list(deep(type_.value_field))
+    return change(type_)
+
+
+def leaves(type_: Any) -> list[Any]:
+    """The types that a type is made of and that hold no others."""
+    found: list[Any] = []
+    with_leaves(type_, lambda leaf: found.append(leaf) or leaf)
+    return found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dagweave._kernel.errors import InvalidInput, SchemaMismatch
-from dagweave.warehouse.arrow import DataType, Schema, pyarrow
+from dagweave.warehouse.arrow import DataType, Schema, in_zone, pyarrow, with_leaves, zone_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,29 +32,37 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class SchemaDifference:
-    """What sets one list of columns apart from another, the order aside."""
+    """What sets one list of columns apart from another, the order aside.
+
+    `lost` are the constraints and indexes that went with the table that was replaced.
+    """
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     changed: tuple[Changed, ...] = ()
+    lost: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is any difference."""
-        return bool(self.added or self.removed or self.changed)
+        return bool(self.added or self.removed or self.changed or self.lost)
 
     def to_metadata(self) -> dict[str, Any]:
         """The difference as JSON for an asset's metadata."""
-        return {
+        found: dict[str, Any] = {
             "added": list(self.added),
             "removed": list(self.removed),
             "changed": {each.name: f"{each.before} → {each.after}" for each in self.changed},
         }
+        return {**found, "lost": list(self.lost)} if self.lost else found
 
 
 def difference(
-    before: Sequence[Column], after: Sequence[Column], fold: Callable[[str], str]
+    before: Sequence[Column],
+    after: Sequence[Column],
+    fold: Callable[[str], str],
+    lost: Sequence[str] = (),
 ) -> SchemaDifference:
-    """What a table gained, lost and changed when it was replaced."""
+    """What a table gained, lost and changed when it was written."""
     old = {fold(column.name): column for column in before}
     new = {fold(column.name): column for column in after}
     return SchemaDifference(
@@ -65,6 +73,7 @@ def difference(
             for name, column in new.items()
             if name in old and old[name].type != column.type
         ),
+        lost=tuple(lost),
     )
 
 
@@ -92,12 +101,11 @@ def require_names(frame: Schema, fold: Callable[[str], str]) -> None:
 
 
 def require_fit(
-    frame: Schema, table: Sequence[Column], fold: Callable[[str], str], *, what: str
+    frame: Sequence[Column], table: Sequence[Column], fold: Callable[[str], str], *, what: str
 ) -> None:
     """Refuse a frame whose columns are not those of the table it goes to.
 
-    The order does not matter. A type fits if the table's type holds every value that the
-    warehouse can tell it holds; an integer that is too large is found when it is written.
+    The order does not matter. A value that its column cannot hold is found when it is written.
 
     Args:
         what: What would be written, for the error: `partition 2024-01 of dev.marts.delays`.
@@ -105,20 +113,7 @@ def require_fit(
     Raises:
         SchemaMismatch: Names what is new, missing and of another type.
     """
-    existing = {fold(column.name): column for column in table}
-    incoming = {fold(field.name): field for field in frame}
-    new = [f"{f.name} ({f.type})" for name, f in incoming.items() if name not in existing]
-    missing = [f"{c.name} ({c.arrow})" for name, c in existing.items() if name not in incoming]
-    wrong = [
-        f"{column.name} (the table has {column.arrow}, the frame {incoming[name].type})"
-        for name, column in existing.items()
-        if name in incoming and not fits(incoming[name].type, column.arrow)
-    ]
-    found = {
-        "New in the frame": new,
-        "Missing from the frame": missing,
-        "Of a type that does not fit": wrong,
-    }
+    found = misfits(frame, table, fold)
     if not any(found.values()):
         return
     raise SchemaMismatch(
@@ -129,12 +124,41 @@ def require_fit(
     )
 
 
-def fits(incoming: DataType, existing: DataType) -> bool:
-    """Whether a column of the existing type can take the incoming one without loss.
+def misfits(
+    frame: Sequence[Column], table: Sequence[Column], fold: Callable[[str], str]
+) -> dict[str, list[str]]:
+    """What keeps a frame from going into a table, under a label for each kind."""
+    existing = {fold(column.name): column for column in table}
+    incoming = {fold(column.name): column for column in frame}
+    return {
+        "New in the frame": [
+            f"{c.name} ({c.arrow})" for name, c in incoming.items() if name not in existing
+        ],
+        "Missing from the frame": [
+            f"{c.name} ({c.arrow})" for name, c in existing.items() if name not in incoming
+        ],
+        "Of a type that does not fit": [
+            f"{c.name} (the table has {c.arrow}, the frame {incoming[name].arrow})"
+            for name, c in existing.items()
+            if name in incoming and not fits(incoming[name].arrow, c.arrow)
+        ],
+    }
 
-    Integers fit any integer and any float; floats fit wider floats; a date fits a timestamp;
-    units of time do not matter, the presence of a time zone does; a struct's fields are matched
-    by name. What holds no value at all fits everything.
+
+def alike(frame: Sequence[Column], table: Sequence[Column]) -> bool:
+    """Whether columns are the same in name, order and the values that they hold."""
+    return [(c.name, _plain(c.arrow)) for c in frame] == [(c.name, _plain(c.arrow)) for c in table]
+
+
+def fits(incoming: DataType, existing: DataType) -> bool:
+    """Whether values of the incoming type may go into a column of the existing one.
+
+    Integers fit any integer and any number with a fraction; floats fit wider floats; a date fits
+    a timestamp; units of time do not matter, the presence of a time zone does; a struct's fields
+    are matched by name. What holds no value at all fits everything. Whatever the types leave open,
+    such as whether an integer is too large, is asked of each value when it is written: by the
+    engine, or, where it would round in silence, by us (`checked`). Nobody asks the values within
+    a list, struct or map, so what would be rounded there does not fit.
     """
     a, b = _plain(incoming), _plain(existing)
     types = pyarrow().types
@@ -147,6 +171,53 @@ def fits(incoming: DataType, existing: DataType) -> bool:
     if types.is_decimal(a):
         return bool(types.is_decimal(b) and a.scale <= b.scale)
     return _temporal_fits(a, b) or _nested_fits(a, b)
+
+
+def _fits_within(a: Any, b: Any) -> bool:
+    return fits(a, b) and not _may_be_rounded(_plain(a), _plain(b))
+
+
+def checked(
+    frame: Schema,
+    stored: Sequence[Column],
+    table: Sequence[Column],
+    fold: Callable[[str], str],
+) -> Schema:
+    """The frame's columns in types to which `converted` must turn them, so that nothing is lost.
+
+    Engines round an integer that a float cannot hold, and a time to the unit of its column,
+    without a word. Converted beforehand, such a value is an error.
+
+    Args:
+        stored: The columns of a table that the frame would make, in the frame's order. What the
+            engine cannot keep there, as nanoseconds, is not asked for here either.
+    """
+    pa = pyarrow()
+    existing = {fold(column.name): column.arrow for column in table}
+
+    def asked(field: Any, kept: Any) -> Any:
+        column = existing[fold(field.name)]
+        if not _may_be_rounded(_plain(kept), column):
+            return field
+        # A time keeps its own zone.
+        return field.with_type(in_zone(column, zone_of(field.type) or ""))
+
+    return pa.schema([asked(f, c.arrow) for f, c in zip(frame, stored, strict=True)])
+
+
+_UNITS = ("s", "ms", "us", "ns")
+_WHOLE_BITS = {16: 11, 32: 24, 64: 53}
+"""How many bits of an integer a float of so many bits holds."""
+
+
+def _may_be_rounded(a: Any, b: Any) -> bool:
+    """Whether an engine would round a value of type `a` to one of type `b`."""
+    types = pyarrow().types
+    if types.is_integer(a) and types.is_floating(b):
+        return a.bit_width > _WHOLE_BITS[b.bit_width]
+    if types.is_timestamp(a) and types.is_timestamp(b):
+        return _UNITS.index(a.unit) > _UNITS.index(b.unit)
+    return False
 
 
 def _temporal_fits(a: Any, b: Any) -> bool:
@@ -163,18 +234,22 @@ def _temporal_fits(a: Any, b: Any) -> bool:
 def _nested_fits(a: Any, b: Any) -> bool:
     types = pyarrow().types
     if types.is_map(a):
-        return types.is_map(b) and fits(a.key_type, b.key_type) and fits(a.item_type, b.item_type)
+        return (
+            types.is_map(b)
+            and _fits_within(a.key_type, b.key_type)
+            and _fits_within(a.item_type, b.item_type)
+        )
     if types.is_struct(a):
         return (
             types.is_struct(b)
             and {field.name for field in a} == {field.name for field in b}
-            and all(fits(field.type, b.field(field.name).type) for field in a)
+            and all(_fits_within(field.type, b.field(field.name).type) for field in a)
         )
     if _is_list(a) and _is_list(b):
         fixed = types.is_fixed_size_list(b)
         if fixed and not (types.is_fixed_size_list(a) and a.list_size == b.list_size):
             return False
-        return fits(a.value_type, b.value_type)
+        return _fits_within(a.value_type, b.value_type)
     return False
 
 
@@ -215,25 +290,16 @@ def storable(frame: Schema, table: Sequence[Column], fold: Callable[[str], str])
     def mended(field: Any) -> Any:
         if pa.types.is_null(field.type) and fold(field.name) in existing:
             return field.with_type(existing[fold(field.name)])
-        return field.with_type(_storable_type(field.type))
+        return field.with_type(with_leaves(field.type, _storable_leaf))
 
     return pa.schema([mended(field) for field in frame])
 
 
-def _storable_type(type_: Any) -> Any:
+def _storable_leaf(type_: Any) -> Any:
     pa = pyarrow()
-    types = pa.types
-    if types.is_null(type_):
+    if pa.types.is_null(type_):
         return pa.string()
-    if types.is_float16(type_):
-        return pa.float32()
-    if types.is_struct(type_):
-        return pa.struct([field.with_type(_storable_type(field.type)) for field in type_])
-    if types.is_list(type_):
-        return pa.list_(_storable_type(type_.value_type))
-    if types.is_large_list(type_):
-        return pa.large_list(_storable_type(type_.value_type))
-    return type_
+    return pa.float32() if pa.types.is_float16(type_) else type_
 
 
 def _listed(names: Sequence[str]) -> str:

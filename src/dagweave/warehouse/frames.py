@@ -6,11 +6,12 @@ not imported already.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dagweave._kernel.errors import InvalidInput
+from dagweave._kernel.errors import DagweaveError, InvalidInput
 from dagweave._kernel.extras import require
-from dagweave.warehouse.arrow import pyarrow
+from dagweave.warehouse.arrow import leaves, pyarrow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-    from dagweave.warehouse.arrow import Stream
+    from dagweave.warehouse.arrow import Schema, Stream
     from dagweave.warehouse.store import Source
 
 
@@ -92,7 +93,13 @@ class PandasFrames:
 
     def from_stream(self, stream: Stream) -> pd.DataFrame:
         """A frame of all rows of the stream."""
-        return _integers(stream.read_all()).to_pandas(split_blocks=True, self_destruct=True)
+        pa = pyarrow()
+        table = _integers(stream.read_all())
+        schema = table.schema
+        try:
+            return table.to_pandas(split_blocks=True, self_destruct=True)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise _cannot_hold("pandas", [f"{f.name} ({f.type})" for f in schema], error) from error
 
     def empty(self) -> pd.DataFrame:
         """A frame without rows or columns."""
@@ -176,8 +183,9 @@ class PolarsLazyFrames:
                     if left == 0:
                         return
 
-        schema = _polars(source.schema().empty_table()).schema
-        return register_io_source(batches, schema=schema)
+        schema = source.schema()
+        _require_polars_types(schema)
+        return register_io_source(batches, schema=_polars(schema.empty_table()).schema)
 
     def empty(self) -> pl.LazyFrame:
         """A frame without rows or columns."""
@@ -287,18 +295,43 @@ def _imported(frame: Any, columns: Sequence[tuple[str, str]]) -> Stream:
     pa = pyarrow()
     try:
         return pa.RecordBatchReader.from_stream(frame)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+    except DagweaveError:
+        raise
+    except Exception as error:  # whatever exports a stream raises what it likes
         listed = ", ".join(f"{name} ({dtype})" for name, dtype in columns)
         raise InvalidInput(
             f"The {type(frame).__name__} cannot be read as Arrow.",
             seen=f"{error}\n{listed}",
-            remedy="Convert the column of the unusual type before you return the frame.",
+            remedy="Convert a column of an unusual type before you return the frame. What is only "
+            "evaluated now, as a relation of DuckDB is, needs its connection and its data still.",
         ) from error
 
 
 def _polars(rows: Any) -> pl.DataFrame:
     """A table or batch of Arrow's as a frame."""
+    _require_polars_types(rows.schema)
     return _library("polars").from_arrow(rows)
+
+
+def _require_polars_types(schema: Schema) -> None:
+    types = pyarrow().types
+    foreign = [
+        f"{field.name} ({field.type})"
+        for field in schema
+        # Polars panics at some of them, and prints a page.
+        if any(types.is_interval(leaf) or types.is_union(leaf) for leaf in leaves(field.type))
+    ]
+    if foreign:
+        raise _cannot_hold("Polars", foreign)
+
+
+def _cannot_hold(library: str, columns: Sequence[str], error: Exception | None = None) -> Exception:
+    return InvalidInput(
+        f"A frame of {library} cannot hold what the table has.",
+        seen=f"{error or ''}\n{', '.join(columns)}",
+        remedy="Leave the column out (the 'columns' in the metadata of the input), or annotate the "
+        "input as pyarrow.Table.",
+    )
 
 
 def _library(name: str) -> Any:
@@ -308,15 +341,12 @@ def _library(name: str) -> Any:
 def _integers(table: Any) -> Any:
     """Give pandas the integers that an engine hands over as 38 digits, such as DuckDB's sums.
 
-    pandas has no such decimals but as Python objects. Values beyond 64 bits become floats.
+    pandas has no such decimals but as Python objects, which values beyond 64 bits stay.
     """
     pa = pyarrow()
     for at, field in enumerate(table.schema):
         if not pa.types.is_decimal(field.type) or field.type.scale or field.type.precision < 38:
             continue
-        try:
-            column = table.column(at).cast(pa.int64())
-        except pa.ArrowInvalid:
-            column = table.column(at).cast(pa.float64())
-        table = table.set_column(at, field.name, column)
+        with contextlib.suppress(pa.ArrowInvalid):
+            table = table.set_column(at, field.name, table.column(at).cast(pa.int64()))
     return table

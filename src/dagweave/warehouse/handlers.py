@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from dagweave.warehouse.frames import EagerFrontEnd
 
 SCHEMA_CHANGE = "dagweave/schema_change"
+ROWS_DELETED = "dagweave/rows_deleted"
+ROWS_OUTSIDE = "dagweave/rows_outside_partition"
+"""The rows written that do not belong to what they were written for; see `Receipt`."""
 ROWS_WRITTEN = "dagweave/rows_written"
 """The rows of several partitions written at once: no single partition's count."""
 
@@ -42,11 +45,22 @@ class FrameTypeHandler(DbTypeHandler[Any]):
     before or after: convert its own type to a frame, check it, rename columns.
     """
 
+    as_the_store_does: ClassVar[bool] = False
+    """Whether it does just what the I/O manager's store does, and so need not be asked.
+
+    Said with the class itself; a class that derives from it is asked.
+    """
+
     kind: ClassVar[str]
     """The kind of warehouse: `duckdb`."""
 
     front_end: ClassVar[EagerFrontEnd]
     """The library."""
+
+    def __init_subclass__(cls, *, as_the_store_does: bool = False, **options: Any) -> None:
+        """Note whether the class does as the store does."""
+        super().__init_subclass__(**options)
+        cls.as_the_store_does = as_the_store_does
 
     @abstractmethod
     def write(self, plan: WritePlan, stream: Stream, connection: Any) -> Receipt:
@@ -62,8 +76,9 @@ class FrameTypeHandler(DbTypeHandler[Any]):
         """Write a frame; return the metadata that describes it."""
         table = _table_of(table_slice, self.kind)
         slice_ = slice_of_table_slice(table_slice)
-        plan = WritePlan.replace_partition(table, slice_) if slice_ else WritePlan.replace(table)
+        plan = WritePlan(table, slice_)
         receipt = self.write(plan, self.front_end.to_stream(obj), connection)
+        report(context, plan, receipt)
         return receipt_metadata(context, receipt, self.front_end.columns(obj))
 
     def load_input(self, context: InputContext, table_slice: TableSlice, connection: Any) -> Any:  # noqa: ARG002
@@ -125,9 +140,34 @@ def receipt_metadata(
         found["dataframe_columns"] = _table_schema(frame_columns)
     if receipt.columns:
         found[COLUMN_SCHEMA] = _table_schema([(each.name, each.type) for each in receipt.columns])
+    if receipt.rows_deleted is not None:
+        found[ROWS_DELETED] = receipt.rows_deleted
+    if receipt.rows_outside:
+        found[ROWS_OUTSIDE] = receipt.rows_outside
     if receipt.difference:
         found[SCHEMA_CHANGE] = MetadataValue.json(receipt.difference.to_metadata())
     return found
+
+
+def report(context: OutputContext, plan: WritePlan, receipt: Receipt) -> None:
+    """Log what of a write the user may not expect."""
+    if receipt.rows_outside:
+        context.log.warning(
+            "%s of %s rows written to %s do not belong to it by its partition_expr. "
+            "Materializing it again would write them a second time. Filter them out before "
+            "you return the frame.",
+            receipt.rows_outside,
+            receipt.rows_written,
+            plan,
+        )
+    if receipt.difference:
+        context.log.info("%s changed: %s", plan.table, receipt.difference.to_metadata())
+    if receipt.difference.lost:
+        context.log.warning(
+            "%s was replaced, since the frame does not fit it. Gone with it: %s.",
+            plan.table,
+            ", ".join(receipt.difference.lost),
+        )
 
 
 def _row_count_key(context: OutputContext) -> str:

@@ -17,7 +17,7 @@ from dagweave.warehouse.frames import (
     exporter_of,
     front_end_of,
 )
-from dagweave.warehouse.handlers import FrameTypeHandler, receipt_metadata, table_slice_of
+from dagweave.warehouse.handlers import receipt_metadata, report, table_slice_of
 from dagweave.warehouse.locate import asset_table, op_output_table, plain
 from dagweave.warehouse.partitions import input_slice, output_slice
 from dagweave.warehouse.plan import ReadPlan, Receipt, WritePlan
@@ -69,7 +69,7 @@ class WarehouseIOManager(IOManager):
                         remedy="Leave one of them out of type_handlers().",
                     )
                 handled[type_] = handler
-                if not _does_as_the_store_does(handler):
+                if not getattr(handler, "as_the_store_does", False):
                     self._own[type_] = handler
         if self.default_load_type is None and len(handled) == 1:
             (self.default_load_type,) = handled
@@ -128,13 +128,9 @@ class WarehouseIOManager(IOManager):
         kind = self.store.dialect.kind
         if not context.has_asset_key:
             table = op_output_table(context.name, metadata, kind=kind, schema=self.schema)
-            return WritePlan.replace(self.store.locate(table))
+            return WritePlan(self.store.locate(table))
         table = asset_table(context.asset_key.path, metadata, kind=kind, schema=self.schema)
-        located = self.store.locate(table)
-        slice_ = output_slice(context, metadata)
-        return (
-            WritePlan.replace_partition(located, slice_) if slice_ else WritePlan.replace(located)
-        )
+        return WritePlan(self.store.locate(table), output_slice(context, metadata))
 
     def _write_frame(
         self, context: OutputContext, plan: WritePlan, exporter: Exporter, frame: Any
@@ -144,19 +140,7 @@ class WarehouseIOManager(IOManager):
         if not stream.schema.names:
             return self._write_nothing(context, plan)
         receipt = self.store.write(plan, stream)
-        if receipt.rows_outside:
-            context.log.warning(
-                "%s of %s rows written to %s do not belong to it by its partition_expr. "
-                "Materializing it again would write them a second time. Filter them out before "
-                "you return the frame.",
-                receipt.rows_outside,
-                receipt.rows_written,
-                plan,
-            )
-        if receipt.difference:
-            context.log.info(
-                "The columns of %s changed: %s", plan.table, receipt.difference.to_metadata()
-            )
+        report(context, plan, receipt)
         return receipt_metadata(context, receipt, columns) | {"Query": receipt.query}
 
     def _write_nothing(self, context: OutputContext, plan: WritePlan) -> dict[str, Any]:
@@ -178,7 +162,6 @@ class WarehouseIOManager(IOManager):
                 "Mapping[str, Any] | None",
                 handler.handle_output(context, table_slice, obj, session.connection),
             )
-        with self.store.connected() as session:
             query = session.query(ReadPlan(plan.table, slice=plan.slice))
         return {**(returned or {}), "Query": query}
 
@@ -213,13 +196,6 @@ class WarehouseIOManager(IOManager):
             remedy=f"{instead} one of these types; or add a DbTypeHandler for yours to "
             "type_handlers().",
         )
-
-
-def _does_as_the_store_does(handler: DbTypeHandler[Any]) -> bool:
-    """Whether a handler is one of ours and nothing of it was changed, so that it need not be asked."""
-    names = ("handle_output", "load_input", "supported_types")
-    kind = type(handler)
-    return all(getattr(kind, name) is getattr(FrameTypeHandler, name) for name in names)
 
 
 def _output(context: OutputContext) -> str:

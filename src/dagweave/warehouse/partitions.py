@@ -53,8 +53,9 @@ def input_slice(context: InputContext, upstream: Mapping[str, Any]) -> Slice | N
     """The slice that an input loads; `None` if it loads the whole table.
 
     A partitioned upstream is read by the partitions that Dagster maps to the step's own, through
-    the input's `partition_expr` or else the upstream's. An upstream without partitions is read
-    whole, unless the input has a `partition_expr`: then by the step's own partitions.
+    the input's `partition_expr` or else the upstream's; all of them need no expression. An upstream
+    without partitions is read whole, unless the input has a `partition_expr`: then by the step's
+    own partitions.
 
     Args:
         upstream: The metadata of the asset that is loaded.
@@ -66,9 +67,11 @@ def input_slice(context: InputContext, upstream: Mapping[str, Any]) -> Slice | N
     what = f"Input {context.name!r}" if context.has_input_name else "The input"
     if context.has_asset_key and context.has_asset_partitions:
         expression = plain(upstream.get(EXPRESSION)) if own is None else own
-        if expression is None:
-            raise _no_expression(f"Asset {context.asset_key.to_user_string()!r}")
         keys = context.asset_partition_keys
+        if expression is None:
+            if _are_all(keys, context):
+                return None
+            raise _no_expression(f"Asset {context.asset_key.to_user_string()!r}")
         return slice_of(keys, context.asset_partitions_def, expression, what=what)
     if own is None:
         return None
@@ -110,12 +113,13 @@ def slice_of(
     else:
         named = tuple(dimensions)
         chosen = [(str(key),) for key in keys]
+    # Of no partitions, the expressions are kept: a handler is told them.
     alternatives = tuple(
         tuple(
             _restriction(expressions[name], dimensions[name], values)
             for name, values in zip(named, rectangle, strict=True)
         )
-        for rectangle in rectangles(dict.fromkeys(chosen))
+        for rectangle in rectangles(dict.fromkeys(chosen)) or [((),) * len(named)]
     )
     return Slice(alternatives, _label(keys), _time_zone(dimensions.values()))
 
@@ -135,6 +139,14 @@ def _keys(context: OutputContext) -> Sequence[str] | None:
     except DagsterInvariantViolationError:
         # Before 1.13, whether the asset has partitions says nothing of the run.
         return None
+
+
+def _are_all(keys: Sequence[str], context: InputContext) -> bool:
+    """Whether these are all partitions that the loaded asset has by now."""
+    existing = context.asset_partitions_def.get_partition_keys(
+        dynamic_partitions_store=context.instance
+    )
+    return set(keys) >= set(existing)
 
 
 def _dimensions(definition: PartitionsDefinition[Any]) -> dict[str, PartitionsDefinition[Any]]:

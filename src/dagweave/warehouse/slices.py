@@ -33,6 +33,11 @@ class Windows:
     expr: str
     windows: tuple[Window, ...]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no windows, and so no rows."""
+        return not self.windows
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -40,6 +45,11 @@ class Keys:
 
     expr: str
     keys: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no keys, and so no rows."""
+        return not self.keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +66,7 @@ class Slice:
     @property
     def is_empty(self) -> bool:
         """Whether there are no partitions, and so no rows."""
-        return not self.alternatives
+        return all(any(part.is_empty for part in alternative) for alternative in self.alternatives)
 
     @property
     def expressions(self) -> tuple[str, ...]:
@@ -132,6 +142,8 @@ def condition(slice_: Slice, expressions: Mapping[str, Expression], dialect: Dia
     alternatives: list[Sql] = []
     wall_clock = False
     for alternative in slice_.alternatives:
+        if any(part.is_empty for part in alternative):
+            continue
         parts: list[Sql] = []
         for part in alternative:
             expression = expressions[part.expr]

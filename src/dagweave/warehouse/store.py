@@ -97,7 +97,10 @@ class Source:
 
     def schema(self) -> Schema:
         """The columns that a stream of it has."""
-        with self.store.read(replace(self.plan, slice=NOTHING)) as stream:
+        slice_ = self.plan.slice
+        # In the time zone of the slice, which the engine may show in the types.
+        nothing = replace(slice_, alternatives=()) if slice_ else NOTHING
+        with self.store.read(replace(self.plan, slice=nothing)) as stream:
             return stream.schema
 
     def open(self, *, shared: bool = False) -> AbstractContextManager[Stream]:

@@ -20,6 +20,7 @@ from dagweave._dagster.metadata import (
     TABLE_NAME,
 )
 from dagweave._kernel.errors import InvalidInput
+from dagweave.weaving.duckdb_file import fold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +46,7 @@ CASE_RULES: Final[Mapping[str, CaseRule]] = {
     # https://docs.databricks.com/aws/en/sql/language-manual/sql-ref-identifiers
     "databricks": _INSENSITIVE,
     # https://duckdb.org/docs/stable/sql/dialect/keywords_and_identifiers
-    "duckdb": _INSENSITIVE,
+    "duckdb": CaseRule(fold_unquoted=_as_is, compare=fold),
     # https://www.postgresql.org/docs/current/sql-syntax-lexical.html
     "postgres": CaseRule(fold_unquoted=str.lower, compare=_as_is),
     "redshift": CaseRule(fold_unquoted=str.lower, compare=str.casefold),

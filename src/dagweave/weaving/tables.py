@@ -49,6 +49,8 @@ class Tables:
     reads: tuple[Read, ...]
     """Only those of a key that nobody materializes."""
     parents: Mapping[AssetKey, frozenset[AssetKey]] = field(repr=False)
+    one_step: Mapping[AssetKey, frozenset[AssetKey]] = field(repr=False)
+    """Of an asset that is never materialized alone: those that come with it, and itself."""
 
 
 def find_tables(assets: Iterable[object], resources: Mapping[str, object]) -> Tables:
@@ -78,7 +80,13 @@ def find_tables(assets: Iterable[object], resources: Mapping[str, object]) -> Ta
         for asset in definitions
         for spec in asset.specs
     }
-    return Tables(written, materialized, reads, parents)
+    one_step = {
+        key: frozenset(asset.keys)
+        for asset in definitions
+        if not asset.can_subset
+        for key in asset.keys
+    }
+    return Tables(written, materialized, reads, parents, one_step)
 
 
 def _tables_written(

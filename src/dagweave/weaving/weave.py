@@ -98,7 +98,7 @@ def find_lineage(assets: Iterable[object], resources: Mapping[str, object]) -> L
         writers = [
             w for w in candidates if read.table and tables.written[w].same_table_as(read.table)
         ]
-        usable = [writer for writer in writers if not _comes_after(writer, read, parents)]
+        usable = [w for w in writers if not _comes_after(w, read, parents, tables.one_step)]
         key, table = tuple(read.key.path), str(read.table) if read.table else None
         for reader in (tuple(reader.path) for reader in read.readers):
             if table is not None and len(usable) == 1:
@@ -114,12 +114,21 @@ def find_lineage(assets: Iterable[object], resources: Mapping[str, object]) -> L
     return Lineage(links=tuple(links), ambiguous=tuple(ambiguous), loose=tuple(loose))
 
 
-def _comes_after(writer: AssetKey, read: Read, parents: Mapping[AssetKey, set[AssetKey]]) -> bool:
+def _comes_after(
+    writer: AssetKey,
+    read: Read,
+    parents: Mapping[AssetKey, set[AssetKey]],
+    one_step: Mapping[AssetKey, frozenset[AssetKey]],
+) -> bool:
     """Whether the writer itself depends on a reader, so that a link would close a circle.
 
-    Looks upwards, since most writers are ingested and have little above them.
+    Dagster orders steps, so assets that are only ever materialized together depend on whatever one
+    of them depends on. Looks upwards, since most writers are ingested and have little above them.
     """
-    readers = set(read.readers)
+    readers = {key for reader in read.readers for key in one_step.get(reader, (reader,))}
+    if writer in readers:
+        # Within a step there is no order to keep but that of the assets.
+        readers, one_step = set(read.readers), dict[AssetKey, frozenset[AssetKey]]()
     seen: set[AssetKey] = set()
     waiting = [writer]
     while waiting:
@@ -128,7 +137,8 @@ def _comes_after(writer: AssetKey, read: Read, parents: Mapping[AssetKey, set[As
             return True
         if key not in seen:
             seen.add(key)
-            waiting.extend(parents.get(key, ()))
+            for together in one_step.get(key, (key,)):
+                waiting.extend(parents.get(together, ()))
     return False
 
 
