@@ -74,6 +74,65 @@ def test_definitions_that_are_not_woven_are_said_to_be_so():
     assert "not woven" in dagweave("lineage", "-f", "pipeline.py").stdout
 
 
+SEVERAL = """
+from dagster import AssetDep, AssetSpec, Definitions, asset, multi_asset
+
+@asset(metadata={"dagster/table_name": "raw.orders"})
+def ingested(): ...
+
+orders = AssetDep("shop_orders", metadata={"dagster/table_name": "raw.orders"})
+others = AssetDep("shop_others", metadata={"dagster/table_name": "raw.others"})
+
+@multi_asset(specs=[AssetSpec("a", deps=[orders]), AssetSpec("b", deps=[others]), AssetSpec("c")])
+def several(): ...
+
+defs = Definitions([ingested, several])
+"""
+
+
+def test_a_definition_of_several_assets_is_counted_once_where_nothing_is_woven():
+    Path("pipeline.py").write_text(SEVERAL)
+
+    for_people = dagweave("lineage", "-f", "pipeline.py")
+    for_machines = dagweave("lineage", "-f", "pipeline.py", "--json", "--strict")
+
+    assert "1 linked by physical table" in for_people.stdout
+    assert "1 loose" in for_people.stdout
+    found = json.loads(for_machines.stdout)
+    assert [link["reader"] for link in found["links"]] == [["a"]]
+    assert [loose["reader"] for loose in found["loose"]] == [["b"]]
+    assert for_machines.returncode == 3
+
+
+NAME_THEM = "Name them as for `dagster dev`"
+
+
+@pytest.mark.parametrize(
+    ("code", "seen"),
+    [
+        ("x = 1\nprint(y)", "NameError"),
+        ("def (", "SyntaxError"),
+        ("\nimport no_such_library", "no_such_library"),
+        ("x = 1\n" + WOVEN.replace('"raw.orders"', '"raw orders"'), "not the name of a table"),
+    ],
+)
+def test_an_error_in_the_definitions_is_shown_with_its_line_and_is_no_matter_of_names(code, seen):
+    Path("broken.py").write_text(code)
+
+    shown = dagweave("lineage", "-f", "broken.py")
+
+    assert shown.returncode == 1
+    assert seen in shown.stderr
+    line = len(code.rstrip().splitlines())
+    assert f"broken.py, line {line}" in "".join(shown.stderr.splitlines())
+    assert NAME_THEM not in shown.stderr
+
+
+@pytest.mark.parametrize("arguments", [["-m", "no_such"], ["-f", "no_such.py"], ["-w", "no.yaml"]])
+def test_only_where_nothing_is_found_it_says_how_to_name_definitions(arguments):
+    assert NAME_THEM in dagweave("lineage", *arguments).stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "seen"),
     [

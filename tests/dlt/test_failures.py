@@ -104,7 +104,7 @@ def test_failed_jobs_fail_the_step_also_where_dlt_is_told_to_go_on(
 
     loaded = load(assets_of(changed(), name="s"), raise_on_error=False)
 
-    assert loaded.complaint.startswith("WorkFailed: dlt pipeline 'shop' failed")
+    assert loaded.complaint.startswith("Refused: dlt pipeline 'shop' failed")
     assert "NOT NULL constraint failed" in loaded.complaint
 
 
@@ -336,3 +336,45 @@ def test_without_dlt_the_error_says_how_to_install_it():
     assert done.returncode == 1
     assert "MissingExtra: @dlt_assets needs dlt" in done.stderr
     assert 'pip install "dagweave[dlt]"' in done.stderr
+
+
+def test_a_folder_that_cannot_be_made_names_the_setting(tmp_path, make_pipeline, assets_of, load):
+    pipeline = make_pipeline()
+    (tmp_path / "pipelines" / ".dagweave").touch()
+
+    loaded = load(assets_of(shop(), dlt_pipeline=pipeline), raise_on_error=False)
+
+    assert loaded.complaint.startswith("InvalidInput: dlt pipeline 'shop' got no working folder.")
+    assert "FileExistsError" in loaded.complaint
+    assert "pipelines_dir=" in loaded.complaint
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ("write_dispositon", "Did you mean write_disposition?"),
+        ("source", "It takes: "),
+        ("data", "dlt_source="),
+    ],
+)
+def test_an_option_that_dlt_does_not_take_is_named_with_the_nearest(assets_of, load, option, hint):
+    loaded = load(assets_of(shop(), options={option: 1}), raise_on_error=False)
+
+    assert loaded.complaint.startswith(
+        f"InvalidInput: DagsterDltResource.run() got {option}=, which dlt.Pipeline.run "
+    )
+    assert hint in loaded.complaint
+
+
+def test_a_file_that_this_process_has_open_otherwise_is_a_lock(warehouse, assets_of, load):
+    duckdb.connect(str(warehouse)).close()
+    with duckdb.connect(str(warehouse), read_only=True):
+        loaded = load(
+            assets_of(shop()),
+            resources={"dlt": DagsterDltResource(lock_timeout_s=0.3)},
+            raise_on_error=False,
+        )
+
+    assert loaded.complaint.startswith("WaitTimeout: Waited 0.3 s for the DuckDB file")
+    assert "one pool with a limit of 1" in loaded.complaint
+    assert "Check the destination" not in loaded.complaint

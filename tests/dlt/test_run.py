@@ -246,6 +246,19 @@ def test_an_incremental_load_goes_on_where_the_last_one_ended(
     assert query("SELECT count(*), max(day) FROM raw.log") == [(5, 4)]
 
 
+def test_a_load_of_nothing_new_says_where_to_and_leaves_out_what_there_was_not(
+    make_pipeline, assets_of, load
+):
+    for _ in range(2):
+        found = load(assets_of(growing(3), name="g", dlt_pipeline=make_pipeline())).metadata
+
+    log = found["g/log"]
+    assert (log["rows_loaded"], log["jobs"], log["first_run"]) == (0, [], False)
+    assert (log["dataset_name"], log["destination_name"]) == ("raw", "duckdb")
+    assert not {"load_id", "started_at", "finished_at"} & log.keys()
+    assert None not in log.values()
+
+
 def test_an_incremental_load_goes_on_on_another_machine(tmp_path, make_pipeline, assets_of, load):
     rows = [
         load(

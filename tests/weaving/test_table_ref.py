@@ -43,6 +43,7 @@ def test_tables_of_different_kinds_of_warehouse_are_never_the_same(name: str, sc
         ("snowflake", "raw.issues", '"RAW"."ISSUES"', True),
         ("snowflake", 'raw."issues"', "RAW.ISSUES", False),
         ("duckdb", "Raw.Issues", '"raw"."issues"', True),
+        ("duckdb", "raw.États", "raw.états", False),
         ("databricks", "`Raw`.issues", "raw.ISSUES", True),
         ("bigquery", "raw.issues", "raw.Issues", False),
         ("postgres", "Raw.Issues", '"raw"."issues"', True),

@@ -205,6 +205,51 @@ def test_a_link_that_would_close_a_circle_is_not_made():
     assert "comes after the reader" in lineage(defs).loose[0].reason
 
 
+@pytest.mark.parametrize("can_subset", [True, False])
+def test_a_circle_of_steps_is_none_either(can_subset):
+    @multi_asset(
+        specs=[AssetSpec("a"), AssetSpec("b", deps=[AssetDep("raw_t", metadata=at("raw.t"))])],
+        can_subset=can_subset,
+    )
+    def both(): ...
+
+    defs = weave(Definitions([both, writer("last", "raw.t", deps=["a"])]))
+
+    Definitions.validate_loadable(defs)
+    assert defs.resolve_implicit_global_asset_job_def()
+    assert parents(defs)["b"] == ({"last"} if can_subset else {"raw_t"})
+
+
+def test_a_circle_by_way_of_another_step_is_none_either():
+    @multi_asset(specs=[AssetSpec("x", deps=["first"]), AssetSpec("y")])
+    def between(): ...
+
+    defs = weave(
+        Definitions(
+            [reader("first", "raw/t", "raw.t"), between, writer("last", "raw.t", deps=["y"])]
+        )
+    )
+
+    Definitions.validate_loadable(defs)
+    assert "comes after the reader" in lineage(defs).loose[0].reason
+
+
+def test_a_table_that_is_written_and_read_in_one_step_links_within_it():
+    @multi_asset(
+        specs=[
+            AssetSpec("a", metadata=at("raw.t")),
+            AssetSpec("b", deps=[AssetDep("raw_t", metadata=at("raw.t"))]),
+            AssetSpec("c", deps=["b"]),
+        ]
+    )
+    def all_at_once(): ...
+
+    defs = weave(Definitions([all_at_once]))
+
+    assert parents(defs)["b"] == {"a"}
+    assert materialize(list(defs.assets)).success
+
+
 def test_two_loose_keys_of_one_table_become_one_dependency():
     @asset(deps=[AssetDep("x", metadata=at("raw.t")), AssetDep("y", metadata=at("db.raw.t")), "a"])
     def read(): ...

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
+import sysconfig
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dagster import DagsterError
@@ -48,8 +51,22 @@ def load_repositories(target: Target) -> Iterator[tuple[str, RepositoryDefinitio
     except (DagsterError, *private.USAGE_ERRORS, ImportError, OSError) as error:
         logging.getLogger("dagweave").debug("Definitions did not load", exc_info=True)
         cause = error.__cause__ or error
+        seen = f"{type(cause).__name__}: {cause}"
+        if place := _place(cause):
+            seen, remedy = f"{seen}\n{place}", "With DAGWEAVE_LOG=debug, the traceback is shown."
+        else:
+            remedy = "Name them as for `dagster dev`: -m MODULE, -f FILE or -w WORKSPACE_FILE."
         raise InvalidInput(
-            "The definitions could not be loaded.",
-            seen=f"{type(cause).__name__}: {cause}",
-            remedy="Name them as for `dagster dev`: -m MODULE, -f FILE or -w WORKSPACE_FILE.",
+            "The definitions could not be loaded.", seen=seen, remedy=remedy
         ) from error
+
+
+def _place(error: BaseException) -> str | None:
+    """The last line of the user's own code that was reached, if any was."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}, line {error.lineno}"
+    others = (*sysconfig.get_paths().values(), str(Path(__file__).parents[1]), "<")
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(others):
+            return f"{frame.filename}, line {frame.lineno}"
+    return None

@@ -56,7 +56,9 @@ def command(
     unclear = False
     for location, repository in load_repositories(target):
         woven = Lineage.from_metadata(repository.metadata)
-        found = woven or find_lineage(repository.assets_defs_by_key.values(), {})
+        # A definition of several assets is there once for each.
+        assets = {id(asset): asset for asset in repository.assets_defs_by_key.values()}.values()
+        found = woven or find_lineage(assets, {})
         unclear |= bool(found.ambiguous) or any(loose.table for loose in found.loose)
         if json:
             sys.stdout.write(found.to_json() + "\n")

@@ -15,10 +15,12 @@ from dagweave._kernel.errors import (
     DagweaveError,
     InvalidInput,
     MissingExtra,
+    Refused,
     Unavailable,
     WorkFailed,
 )
 from dagweave._kernel.redact import redact
+from dagweave.weaving.duckdb_file import is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -33,8 +35,8 @@ ONE_WRITER = (
     "DuckDB lets one process write a file at a time. Close the other one, or give all assets that "
     "write the file one pool with a limit of 1."
 )
-# Of another process; of another thread of this one, in the moment in which it lets go.
-_DUCKDB_LOCKS = ("Could not set lock on file", "Unique file handle conflict")
+# Of another thread of this process, in the moment in which it lets go of a file.
+_LETTING_GO = "Unique file handle conflict"
 # Steps that can be taken up again: the first has done nothing yet, the other goes on where it was.
 _REPEATABLE = frozenset({"sync", "load"})
 _DOING = {
@@ -43,6 +45,12 @@ _DOING = {
     "normalize": "when it normalized what it had extracted; nothing was loaded",
     "load": "when it loaded; no asset is reported as materialized",
 }
+
+
+_GOES_ON = (
+    "What it extracted is kept if a part may be in the destination already: the next attempt of "
+    "this step goes on from there. The log has the folder; delete it to start afresh."
+)
 
 
 class FileLocked(Unavailable):
@@ -60,8 +68,9 @@ def dlt_errors(pipeline: Pipeline) -> Generator[None]:
         FileLocked: Another process writes the DuckDB file.
         InvalidInput: Configuration is missing; names the keys that dlt looked for.
         MissingExtra: The destination's library is not installed.
+        Refused: The destination will not take the data, however often it is given.
         Unavailable: The destination could not be reached.
-        WorkFailed: Anything else: a resource raised, or the destination did not take the data.
+        WorkFailed: Anything else: a resource raised, or dlt gave up on a load.
     """
     from dlt.common.exceptions import DltException
 
@@ -108,16 +117,28 @@ def _in_our_words(pipeline: Pipeline, chain: Sequence[BaseException]) -> Dagweav
         )
     failed = f"{what} failed{_where(chain)}."
     seen = _seen(chain)
-    if (
-        any(lock in seen for lock in _DUCKDB_LOCKS)
-        and getattr(chain[0], "step", None) in _REPEATABLE
-    ):
+    step = getattr(chain[0], "step", None)
+    if (is_locked(seen) or _LETTING_GO in seen) and step in _REPEATABLE:
         return FileLocked(failed, seen=seen, remedy=ONE_WRITER)
+    if _is_refusal(chain):
+        return Refused(failed, seen=seen, remedy=_remedy(chain))
     if any(isinstance(each, DestinationConnectionError) for each in chain):
         return Unavailable(
             failed, seen=seen, remedy="Check the destination's address, credentials and network."
         )
-    return WorkFailed(failed, seen=seen, remedy=_remedy(chain))
+    return WorkFailed(failed, seen=seen, remedy=_GOES_ON if step == "load" else None)
+
+
+def _is_refusal(chain: Sequence[BaseException]) -> bool:
+    """Whether dlt says of a job that to run it again is in vain."""
+    from dlt.common.destination.exceptions import DestinationHasFailedJobs
+    from dlt.common.exceptions import TerminalException
+
+    return any(
+        isinstance(each, DestinationHasFailedJobs)
+        or (isinstance(each, TerminalException) and hasattr(each, "job_id"))
+        for each in chain
+    )
 
 
 def _not_installed(what: str, packages: Iterable[str]) -> MissingExtra:
@@ -158,6 +179,7 @@ def _seen(chain: Sequence[BaseException]) -> str:
 
 
 def _remedy(chain: Sequence[BaseException]) -> str | None:
+    """What to do about rows that the destination refused."""
     if any(getattr(each, "is_package_partially_loaded", False) for each in chain):
         return (
             "A part of the rows may be in the destination already. Run it again once the cause is "

@@ -80,7 +80,13 @@ class LoadReport:
         self.tables = cast("Mapping[str, _Table]", self.schema.tables)
         self._rows = load.rows
         facts = load.info.asdict() if load.info else {}
-        self._of_the_run = {key: _plain(facts[key]) for key in _OF_THE_RUN if key in facts}
+        # Where nothing was loaded, dlt names no dataset and no times.
+        known = {"dataset_name": pipeline.dataset_name} | {
+            key: value for key, value in facts.items() if value is not None
+        }
+        self._of_the_run = {
+            key: _plain(known[key]) for key in _OF_THE_RUN if known.get(key) is not None
+        }
         self._jobs: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._load_ids: dict[str, str] = {}
         for package in facts.get("load_packages", ()):

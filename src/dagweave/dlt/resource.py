@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dagster import AssetKey, ConfigurableResource
+from dagster import (
+    AssetExecutionContext,
+    AssetKey,
+    ConfigurableResource,
+    DagsterError,
+)
 from pydantic import Field
 
 from dagweave._dagster.failures import failures
-from dagweave._kernel.errors import DagweaveError, InvalidInput
+from dagweave._kernel.errors import InvalidInput
 from dagweave.dlt.events import DltEventIterator, LoadedAsset, LoadReport
-from dagweave.dlt.run import load, own_folder
+from dagweave.dlt.folder import own_folder
+from dagweave.dlt.run import Attempt, load
 from dagweave.dlt.source import BINDING, Binding, checked_pipeline, checked_source
 from dagweave.dlt.translator import (
     DagsterDltTranslator,
@@ -20,9 +28,9 @@ from dagweave.dlt.translator import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from dagster import AssetExecutionContext, OpExecutionContext
+    from dagster import OpExecutionContext
     from dlt import Pipeline
     from dlt.extract import DltSource
 
@@ -40,7 +48,8 @@ class DagsterDltResource(ConfigurableResource[Any]):
         default=False,
         description="Keep the working folder of a step that failed, to look at it with "
         "`dlt pipeline --pipelines-dir <folder> <name> info`. It lies in the folder `.dagweave` of "
-        "the pipeline's pipelines_dir, and is yours to delete.",
+        "the pipeline's pipelines_dir, and is yours to delete. That of a step that was interrupted "
+        "while it loaded is always kept, for its next attempt.",
     )
 
     def run(
@@ -70,6 +79,7 @@ class DagsterDltResource(ConfigurableResource[Any]):
         """
         with failures():
             work = _work(context, dlt_source, dlt_pipeline, dagster_dlt_translator)
+            _check_options(work.pipeline, kwargs)
         return DltEventIterator(self._load(context, work, kwargs), context)
 
     def _load(
@@ -81,7 +91,12 @@ class DagsterDltResource(ConfigurableResource[Any]):
         source = work.source.with_resources(*work.keys)
         with (
             failures(),
-            own_folder(work.pipeline, keep_failed=self.keep_failed_folder) as pipeline,
+            own_folder(
+                work.pipeline,
+                work.attempt.step,
+                say=context.log.info,
+                keep_failed=self.keep_failed_folder,
+            ) as pipeline,
         ):
             context.log.info(
                 "dlt pipeline %s loads %s into dataset %s.",
@@ -89,24 +104,36 @@ class DagsterDltResource(ConfigurableResource[Any]):
                 ", ".join(work.keys),
                 pipeline.dataset_name,
             )
-            try:
-                result = load(
-                    pipeline,
-                    source,
-                    options,
-                    say=context.log.info,
-                    lock_timeout_s=self.lock_timeout_s,
-                )
-            except DagweaveError:
-                if self.keep_failed_folder:
-                    context.log.info("Its working folder is kept: %s", pipeline.working_dir)
-                raise
+            result = load(
+                pipeline,
+                source,
+                options,
+                attempt=work.attempt,
+                say=context.log.info,
+                lock_timeout_s=self.lock_timeout_s,
+            )
             report = LoadReport(pipeline, source.name, result)
             loaded = {name: report.of(source.resources[name]) for name in work.keys}
             rows = ", ".join(f"{name} {tables.rows}" for name, tables in loaded.items())
             context.log.info("dlt pipeline %s loaded rows: %s.", pipeline.pipeline_name, rows)
             for name, tables in loaded.items():
                 yield LoadedAsset(work.keys[name], report, tables, tables.metadata)
+
+
+def _check_options(pipeline: Pipeline, options: Iterable[str]) -> None:
+    known = [name for name in inspect.signature(pipeline.run).parameters if name != "data"]
+    for option in options:
+        if option in known:
+            continue
+        nearest = get_close_matches(option, known, n=1)
+        raise InvalidInput(
+            f"DagsterDltResource.run() got {option}=, which dlt.Pipeline.run does not take from it.",
+            remedy="Pass what is to be loaded as dlt_source=."
+            if option == "data"
+            else f"Did you mean {nearest[0]}?"
+            if nearest
+            else f"It takes: {', '.join(known)}.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +143,7 @@ class _Work:
     source: DltSource
     pipeline: Pipeline
     keys: Mapping[str, AssetKey]
+    attempt: Attempt
 
 
 def _work(
@@ -135,7 +163,32 @@ def _work(
     keys = _keys(source, pipeline, bound, checked_translator(translator))
     if context.has_assets_def:
         keys = _selected(context, source, keys)
-    return _Work(source, pipeline, keys)
+    return _Work(source, pipeline, keys, _attempt(context, source, keys))
+
+
+def _attempt(
+    context: AssetExecutionContext | OpExecutionContext,
+    source: DltSource,
+    resources: Iterable[str],
+) -> Attempt:
+    """Which step this is, and what it wants: the rows of its partition, or of now."""
+    op = context.op_execution_context if isinstance(context, AssetExecutionContext) else context
+    try:
+        step = f"{op.op_handle}[{op.get_mapping_key()}]"
+        run = op.run.root_run_id or op.run_id
+    except DagsterError:  # the function is called directly, as a test does
+        step, run = op.op_def.name, op.run_id
+    partition = _partition(op)
+    request = (partition or f"run {run}", source.name, sorted(resources))
+    return Attempt(step=f"{step} {partition}", request=repr(request))
+
+
+def _partition(op: OpExecutionContext) -> str | None:
+    if op.has_partition_key:
+        return f"partition {op.partition_key}"
+    if op.has_partition_key_range:
+        return f"partitions {op.partition_key_range.start}...{op.partition_key_range.end}"
+    return None
 
 
 def _bindings(context: AssetExecutionContext | OpExecutionContext) -> dict[AssetKey, Binding]:
