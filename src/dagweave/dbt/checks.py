@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from dagster import AssetCheckSpec
 
 from dagweave.dbt import keys
+
+_NOT_IN_A_NAME: Final = re.compile(r"\W", re.ASCII)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -43,7 +45,7 @@ def _referred(manifest: Manifest, ref: Mapping[str, Any]) -> str | None:
 
 def check_name(test: Node) -> str:
     """The test's name, of the signs that Dagster allows in one."""
-    return re.sub(r"\W", "_", test.name, flags=re.ASCII)
+    return _NOT_IN_A_NAME.sub("_", test.name)
 
 
 def check_spec(test: Node, asset: AssetKey, parents: Iterable[AssetKey]) -> AssetCheckSpec:
@@ -55,7 +57,7 @@ def check_spec(test: Node, asset: AssetKey, parents: Iterable[AssetKey]) -> Asse
         name=check_name(test),
         asset=asset,
         description=test.description or (test.meta or {}).get("description"),
-        additional_deps=[key for key in dict.fromkeys(parents) if key != asset],
+        additional_deps=[key for key in dict.fromkeys(parents) if key != asset] or None,
         metadata={keys.UNIQUE_ID: test.unique_id},
         blocking=(test.config.severity or "error").lower() == "error",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster import AssetKey, TableColumn, TableSchema
@@ -57,14 +58,22 @@ def metadata(node: Node, adapter_type: str | None = None) -> dict[str, Any]:
 def _columns(node: Node) -> TableSchema:
     return TableSchema(
         [
-            TableColumn(
-                name=name,
-                type=column.data_type or "?",
-                description=column.description or None,
-                tags={tag: "" for tag in column.tags or () if _TAG.fullmatch(tag)},
-            )
+            _column(name, column.data_type, column.description, tuple(column.tags or ()))
             for name, column in (node.columns or {}).items()
         ]
+    )
+
+
+# The same columns come again and again; they are never changed.
+@lru_cache(maxsize=20_000)
+def _column(
+    name: str, data_type: str | None, description: str | None, tags: tuple[str, ...]
+) -> TableColumn:
+    return TableColumn(
+        name=name,
+        type=data_type or "?",
+        description=description or None,
+        tags={tag: "" for tag in tags if _TAG.fullmatch(tag)},
     )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from weakref import WeakValueDictionary
 
@@ -42,6 +43,9 @@ NODE_SECTIONS: Final = (
 """The parts of a manifest whose entries are nodes of dbt's graph."""
 
 ASSET_TYPES: Final = frozenset({"model", "seed", "snapshot"})
+
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Column(msgspec.Struct, gc=False):
@@ -124,8 +128,10 @@ class Node(msgspec.Struct, gc=False):
     @property
     def parents(self) -> Sequence[str]:
         """The ids of the nodes that this one refers to, each once."""
-        nodes = (self.depends_on.nodes if self.depends_on else None) or ()
-        return list(dict.fromkeys(nodes))
+        nodes = self.depends_on.nodes if self.depends_on else None
+        if not nodes:
+            return ()
+        return nodes if len(nodes) == 1 else list(dict.fromkeys(nodes))
 
     @property
     def all_tags(self) -> Sequence[str]:
@@ -152,13 +158,14 @@ class Node(msgspec.Struct, gc=False):
     def dagster_meta(self) -> Mapping[str, Any]:
         """What the project's YAML says to Dagster, under `meta: dagster:`."""
         for meta in (self.config.meta, self.meta):
-            said = (meta or {}).get("dagster")
-            if isinstance(said, Mapping):
+            said: Any = meta.get("dagster") if meta else None
+            if isinstance(said, dict):
                 return cast("Mapping[str, Any]", said)
-        return {}
+        return _NOTHING
 
 
 _decode_node = msgspec.json.Decoder(Node).decode
+_decode_nodes = msgspec.json.Decoder(dict[str, Node]).decode
 _decode_plain = msgspec.json.Decoder().decode
 _decode_section = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -172,12 +179,11 @@ class Manifest(Mapping[str, Any]):
         self._plain: dict[str, Any] = {}
         self._nodes: dict[str, Node] = {}
         self._parents: dict[str, Sequence[str]] = {}
+        self._entries: dict[str, Mapping[str, Any]] = {}
         self._sections = {
-            name: cast("Mapping[str, Any]", self._section(content[name]))
-            for name in NODE_SECTIONS
-            if content.get(name)
+            name: self._ids_in(content[name]) for name in NODE_SECTIONS if content.get(name)
         }
-        self._entries = {id_: raw for part in self._sections.values() for id_, raw in part.items()}
+        self._section_of = {id_: name for name, ids in self._sections.items() for id_ in ids}
         metadata: Mapping[str, Any] = self.get("metadata") or {}
         self.project_name: str | None = metadata.get("project_name")
         self.adapter_type: str | None = metadata.get("adapter_type")
@@ -211,19 +217,26 @@ class Manifest(Mapping[str, Any]):
         with paused_gc():
             return _read(path)
 
-    @staticmethod
-    def _section(value: Any) -> Any:
-        return _decode_section(value) if isinstance(value, msgspec.Raw) else value
+    def _ids_in(self, section: Any) -> Iterable[str]:
+        """The ids in a section; its nodes are decoded on the way, if all of them can be."""
+        if not isinstance(section, msgspec.Raw):
+            return cast("Mapping[str, Any]", section).keys()
+        try:
+            nodes = _decode_nodes(section)
+        except (msgspec.ValidationError, UnicodeDecodeError):
+            return _decode_section(section).keys()
+        self._nodes.update(nodes)
+        return nodes.keys()
 
     def ids(self, *sections: str) -> Iterable[str]:
         """The ids of all nodes, or of those in some sections."""
         if not sections:
-            return self._entries.keys()
+            return self._section_of.keys()
         return [id_ for name in sections for id_ in self._sections.get(name, ())]
 
     def has_node(self, unique_id: str) -> bool:
         """Whether the manifest holds a node of this id."""
-        return unique_id in self._entries
+        return unique_id in self._section_of
 
     def node(self, unique_id: str) -> Node:
         """The node of this id.
@@ -279,9 +292,12 @@ class Manifest(Mapping[str, Any]):
         """The nearest ancestors that are assets or sources, past what dbt does not build."""
         if (known := self._parents.get(unique_id)) is not None:
             return known
+        parents = self.node(unique_id).parents
+        if all(self._stands_for_itself(parent) for parent in parents):
+            return self._parents.setdefault(unique_id, parents)
         found: dict[str, None] = {}
         seen: set[str] = set()
-        waiting = list(reversed(self.node(unique_id).parents))
+        waiting = list(reversed(parents))
         while waiting:
             parent = waiting.pop()
             if parent in seen or not self.has_node(parent):
@@ -294,21 +310,31 @@ class Manifest(Mapping[str, Any]):
                 waiting.extend(reversed(node.parents))
         return self._parents.setdefault(unique_id, list(found))
 
+    def _stands_for_itself(self, unique_id: str) -> bool:
+        if unique_id not in self._section_of:
+            return False
+        node = self.node(unique_id)
+        return node.is_asset or node.resource_type == "source"
+
     def _entry(self, unique_id: str) -> Any:
-        try:
-            return self._entries[unique_id]
-        except KeyError:
+        section = self._section_of.get(unique_id)
+        if section is None:
             raise InvalidInput(
                 f"There is no node {unique_id!r} in {self}.",
                 remedy="Parse the project again, so that the manifest fits it: dbt parse",
-            ) from None
+            )
+        if section not in self._entries:
+            content = self._content[section]
+            is_raw = isinstance(content, msgspec.Raw)
+            self._entries[section] = _decode_section(content) if is_raw else content
+        return self._entries[section][unique_id]
 
     def __getitem__(self, key: str) -> Any:
         value = self._content[key]
         if not isinstance(value, msgspec.Raw):
             return value
         if key in NODE_SECTIONS:
-            return _Section(self, self._sections.get(key, {}))
+            return _Section(self, self._sections.get(key, ()))
         if key not in self._plain:
             self._plain[key] = _decode_plain(value)
         return self._plain[key]
@@ -319,39 +345,37 @@ class Manifest(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._content)
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
+    # Itself, and no other of equal content; asked for by the hundred thousand.
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__  # pyright: ignore[reportAssignmentType] -- a Mapping has none
 
     def __str__(self) -> str:
         return f"the manifest {self.path}" if self.path else "the manifest"
 
     def __repr__(self) -> str:
-        return f"Manifest({str(self.path)!r}, {len(self._entries)} nodes)"
+        return f"Manifest({str(self.path)!r}, {len(self._section_of)} nodes)"
 
 
 class _Section(Mapping[str, Mapping[str, Any]]):
     """One section of a manifest's file, whose nodes are decoded when looked at."""
 
-    def __init__(self, manifest: Manifest, entries: Mapping[str, Any]) -> None:
+    def __init__(self, manifest: Manifest, ids: Iterable[str]) -> None:
         self._manifest = manifest
-        self._entries = entries
+        self._ids = dict.fromkeys(ids)
 
     def __getitem__(self, unique_id: str) -> Mapping[str, Any]:
-        if unique_id not in self._entries:
+        if unique_id not in self._ids:
             raise KeyError(unique_id)
         return self._manifest.props(unique_id)
 
     def __contains__(self, unique_id: object) -> bool:
-        return unique_id in self._entries
+        return unique_id in self._ids
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(self._ids)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._ids)
 
 
 @contextmanager

@@ -51,8 +51,9 @@ class SpecBuilder:
             by_id = {id_: self._spec(id_) for id_ in self._in_order()}
             self._refuse_shared_keys(by_id)
             found = list(self._checks(by_id))
-            taken = {spec.key.to_python_identifier() for spec in by_id.values()}
-            unique = [_uniquely_named(check, taken) for check in found]
+            names = {spec.key: spec.key.to_python_identifier() for spec in by_id.values()}
+            taken = set(names.values())
+            unique = [_uniquely_named(check, names, taken) for check in found]
             specs: Iterable[AssetSpec] = by_id.values()
             if io_manager_key is not None:
                 specs = (as_stored_by(spec, io_manager_key) for spec in specs)
@@ -106,16 +107,21 @@ class SpecBuilder:
                     check = self._translator.get_asset_check_spec(
                         tested[parent], self._manifest, test, self._project
                     )
-                    if check is not None:
-                        yield check.with_metadata({**(check.metadata or {}), keys.UNIQUE_ID: test})
+                    if check is None:
+                        continue
+                    metadata = check.metadata or {}
+                    if keys.UNIQUE_ID not in metadata:
+                        # A translator's own.
+                        check = check.with_metadata({**metadata, keys.UNIQUE_ID: test})
+                    yield check
 
     def _refuse_shared_keys(self, by_id: dict[str, AssetSpec]) -> None:
-        ids: defaultdict[AssetKey, set[str]] = defaultdict(set)
+        ids: defaultdict[AssetKey, list[str]] = defaultdict(list)
         for id_, spec in by_id.items():
-            ids[spec.key].add(id_)
-            for parent in self._manifest.asset_parents(id_):
-                key = key_of(self._translator, self._manifest, parent, self._project)
-                ids[key].add(parent)
+            ids[spec.key].append(id_)
+        parents = {up for id_ in by_id for up in self._manifest.asset_parents(id_)}
+        for parent in parents - by_id.keys():
+            ids[key_of(self._translator, self._manifest, parent, self._project)].append(parent)
         shared = {key: nodes for key, nodes in ids.items() if len(nodes) > 1}
         if self._translator.settings.enable_duplicate_source_asset_keys:
             shared = {key: nodes for key, nodes in shared.items() if not self._all_sources(nodes)}
@@ -130,18 +136,25 @@ class SpecBuilder:
                 "get_asset_key in a translator.",
             )
 
-    def _all_sources(self, nodes: Set[str]) -> bool:
+    def _all_sources(self, nodes: Iterable[str]) -> bool:
         return all(self._manifest.node(id_).resource_type == "source" for id_ in nodes)
 
-    def _located(self, nodes: Set[str]) -> Sequence[str]:
+    def _located(self, nodes: Iterable[str]) -> Sequence[str]:
         return [f"{id_} ({self._manifest.node(id_).original_file_path})" for id_ in sorted(nodes)]
 
 
-def _uniquely_named(check: AssetCheckSpec, taken: set[str]) -> AssetCheckSpec:
-    """Two tests may differ by no more than a sign that Dagster does not allow in a name."""
-    if check.get_python_identifier() in taken:
+def _uniquely_named(
+    check: AssetCheckSpec, names: dict[AssetKey, str], taken: set[str]
+) -> AssetCheckSpec:
+    """Two tests may differ by no more than a sign that Dagster does not allow in a name.
+
+    `names` are those of the assets' outputs; a check's is made of its asset's and its own.
+    """
+    key = check.asset_key
+    asset = names.get(key) or names.setdefault(key, key.to_python_identifier())
+    if f"{asset}_{check.name}" in taken:
         test_id = str((check.metadata or {}).get(keys.UNIQUE_ID))
         suffix = hashlib.sha1(test_id.encode(), usedforsecurity=False).hexdigest()[:8]
-        check = check.replace_key(AssetCheckKey(check.asset_key, f"{check.name}_{suffix}"))
-    taken.add(check.get_python_identifier())
+        check = check.replace_key(AssetCheckKey(key, f"{check.name}_{suffix}"))
+    taken.add(f"{asset}_{check.name}")
     return check

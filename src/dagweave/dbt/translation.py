@@ -37,9 +37,7 @@ if TYPE_CHECKING:
     from dagweave.dbt.project import DbtProject
     from dagweave.dbt.translator import DagsterDbtTranslator
 
-_SPECS: Final = "_dagweave_specs"
-_KEYS: Final = "_dagweave_keys"
-_SHARED_KEYS: Final = "_dagweave_shared_keys"
+_MEMO: Final = "_dagweave_memo"
 _IDENTITY: Final = (TABLE_NAME, STORAGE_KIND, STORAGE_LOCATION)
 
 
@@ -50,6 +48,26 @@ class DbtManifestWrapper:
     manifest: Manifest
 
 
+class Memo:
+    """What one translator has said of one manifest, so that it is asked once per node."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, AssetKey] = {}
+        self.specs: dict[tuple[str, DbtProject | None], AssetSpec] = {}
+        self.deps: dict[str, AssetDep] = {}
+        """On each node, where the dependency says nothing of who has it."""
+        self.shared_source_keys: set[AssetKey] | None = None
+
+    @classmethod
+    def of(cls, translator: DagsterDbtTranslator, manifest: Manifest) -> Memo:
+        """The one of a translator, which need not have called our constructor."""
+        memos: dict[Manifest, Memo] = translator.__dict__.setdefault(_MEMO, {})
+        known = memos.get(manifest)
+        if known is None:
+            known = memos[manifest] = cls()
+        return known
+
+
 def spec_of(
     translator: DagsterDbtTranslator,
     manifest: Manifest,
@@ -57,11 +75,11 @@ def spec_of(
     project: DbtProject | None,
 ) -> AssetSpec:
     """What the translator says a node is. It is asked once per node."""
-    memo: dict[object, AssetSpec] = translator.__dict__.setdefault(_SPECS, {})
-    key = (manifest, unique_id, project)
-    if key not in memo:
-        memo[key] = translator.get_asset_spec(manifest, unique_id, project)
-    return memo[key]
+    specs = Memo.of(translator, manifest).specs
+    key = (unique_id, project)
+    if key not in specs:
+        specs[key] = translator.get_asset_spec(manifest, unique_id, project)
+    return specs[key]
 
 
 def key_of(
@@ -71,13 +89,11 @@ def key_of(
     project: DbtProject | None,
 ) -> AssetKey:
     """The asset key that the translator gives a node; builds no more of it than needed."""
+    if (known := Memo.of(translator, manifest).keys.get(unique_id)) is not None:
+        return known
     if translator.overrides("get_asset_spec"):
         return spec_of(translator, manifest, unique_id, project).key
-    memo: dict[object, AssetKey] = translator.__dict__.setdefault(_KEYS, {})
-    key = (manifest, unique_id)
-    if key not in memo:
-        memo[key] = Translation(translator, manifest, unique_id, project).key()
-    return memo[key]
+    return Translation(translator, manifest, unique_id, project).key()
 
 
 class Translation:
@@ -95,6 +111,7 @@ class Translation:
         self._id = unique_id
         self._project = project
         self._node = manifest.node(unique_id)
+        self._memo = Memo.of(translator, manifest)
         self._decoded: Mapping[str, Any] | None = None
 
     def spec(self) -> AssetSpec:
@@ -125,7 +142,10 @@ class Translation:
 
     def key(self) -> AssetKey:
         """Its key alone."""
-        return self._ask("get_asset_key", defaults.asset_key)
+        key = self._memo.keys.get(self._id)
+        if key is None:
+            key = self._memo.keys[self._id] = self._ask("get_asset_key", defaults.asset_key)
+        return key
 
     @property
     def _props(self) -> Mapping[str, Any]:
@@ -194,14 +214,23 @@ class Translation:
     def _deps(self) -> Iterator[AssetDep]:
         seen: set[AssetKey] = set()
         for parent in self._manifest.asset_parents(self._id):
-            key = key_of(self._translator, self._manifest, parent, self._project)
-            if key not in seen:
-                seen.add(key)
-                mapping = self._partition_mapping(parent)
-                yield AssetDep(key, partition_mapping=mapping, metadata=self._table(parent, key))
+            dep = self._dep(parent)
+            if dep.asset_key not in seen:
+                seen.add(dep.asset_key)
+                yield dep
         itself = self._partition_mapping(self._id)
         if itself and self._node.dagster_meta.get("has_self_dependency"):
             yield AssetDep(self.key(), partition_mapping=itself)
+
+    def _dep(self, parent: str) -> AssetDep:
+        dep = self._memo.deps.get(parent)
+        if dep is None:
+            key = key_of(self._translator, self._manifest, parent, self._project)
+            dep = self._memo.deps[parent] = AssetDep(key, metadata=self._table(parent, key))
+        mapping = self._partition_mapping(parent)
+        if mapping is None:
+            return dep
+        return AssetDep(dep.asset_key, partition_mapping=mapping, metadata=dep.metadata)
 
     def _partition_mapping(self, parent: str) -> PartitionMapping | None:
         if not self._translator.overrides("get_partition_mapping"):
@@ -228,12 +257,10 @@ class Translation:
 
     def _shared_source_keys(self) -> set[AssetKey]:
         """The keys that several sources share, so that none of them says which table it is."""
-        memo: dict[Manifest, set[AssetKey]] = self._translator.__dict__.setdefault(_SHARED_KEYS, {})
-        if self._manifest not in memo:
+        if self._memo.shared_source_keys is None:
             seen: set[AssetKey] = set()
-            shared: set[AssetKey] = set()
+            shared = self._memo.shared_source_keys = set()
             for source in self._manifest.ids("sources"):
                 key = key_of(self._translator, self._manifest, source, self._project)
                 (shared if key in seen else seen).add(key)
-            memo[self._manifest] = shared
-        return memo[self._manifest]
+        return self._memo.shared_source_keys

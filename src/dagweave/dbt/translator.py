@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from dagweave.dbt import checks, defaults
@@ -68,10 +69,7 @@ class DagsterDbtTranslator:
     @classmethod
     def overrides(cls, hook: str) -> bool:
         """Whether a subclass says otherwise than we do, so that it has to be asked."""
-        stock = DagsterDbtTranslator
-        if cls.get_resource_props is not stock.get_resource_props:
-            return True
-        return getattr(cls, hook) is not getattr(stock, hook)
+        return cls is not DagsterDbtTranslator and hook in _overridden(cls)
 
     def get_resource_props(self, manifest: Mapping[str, Any], unique_id: str) -> Mapping[str, Any]:
         """The dictionary of a node, as the manifest has it."""
@@ -97,9 +95,11 @@ class DagsterDbtTranslator:
         target = checks.tested_node(whole, unique_id)
         if target is None or key_of(self, whole, target, project) != asset_spec.key:
             return None
-        parents = (
-            key_of(self, whole, parent, project) for parent in whole.asset_parents(unique_id)
-        )
+        parents = [
+            key_of(self, whole, parent, project)
+            for parent in whole.asset_parents(unique_id)
+            if parent != target
+        ]
         return checks.check_spec(whole.node(unique_id), asset_spec.key, parents)
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> AssetKey:
@@ -162,3 +162,12 @@ class DagsterDbtTranslator:
         """The partitions of a node, where they differ from those of the whole definition."""
         del dbt_resource_props
         return None
+
+
+@cache
+def _overridden(translator: type[DagsterDbtTranslator]) -> frozenset[str]:
+    """The names that a class says otherwise. Who changes what hooks are given changes all of them."""
+    stock = DagsterDbtTranslator
+    names = [name for name in vars(stock) if name.startswith("get_")]
+    changed = {name for name in names if getattr(translator, name) is not getattr(stock, name)}
+    return frozenset(names if "get_resource_props" in changed else changed)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
+from dagweave.dbt.manifest import paused_gc
 from dagweave.dbt.select.expression import EVERYTHING, Criterion, read
 from dagweave.dbt.select.methods import METHODS, candidates
 
@@ -56,7 +57,8 @@ def select(
     known = _memo.setdefault(manifest, {})
     if key not in known:
         spec = read(manifest, select=select, exclude=exclude, selector=selector)
-        known[key] = _Graph(manifest, indirect).select(spec)
+        with paused_gc():
+            known[key] = _Graph(manifest, indirect).select(spec)
     return known[key]
 
 
@@ -72,26 +74,33 @@ class _Graph:
 
     manifest: Manifest
     indirect: Indirect
-    members: frozenset[str] = field(init=False)
-    parents: dict[str, list[str]] = field(init=False)
-    children: dict[str, list[str]] = field(init=False)
     unmatched: list[str] = field(init=False, default_factory=list[str])
 
-    def __post_init__(self) -> None:
-        node = self.manifest.node
+    @cached_property
+    def members(self) -> frozenset[str]:
+        """The nodes that can be selected."""
+        nodes = ((id_, self.manifest.node(id_)) for id_ in self.manifest.ids())
         # Hooks stand among the nodes, but are run by the command, not by selection.
-        self.members = frozenset(
+        return frozenset(
             id_
-            for id_ in self.manifest.ids()
-            if node(id_).config.enabled is not False and node(id_).resource_type != "operation"
+            for id_, node in nodes
+            if node.config.enabled is not False and node.resource_type != "operation"
         )
-        self.parents = {
-            id_: [up for up in node(id_).parents if up in self.members] for id_ in self.members
-        }
-        self.children = {id_: [] for id_ in self.members}
+
+    @cached_property
+    def parents(self) -> Mapping[str, Sequence[str]]:
+        """What each node refers to."""
+        node = self.manifest.node
+        return {id_: [up for up in node(id_).parents if up in self.members] for id_ in self.members}
+
+    @cached_property
+    def children(self) -> Mapping[str, Sequence[str]]:
+        """What refers to each node."""
+        children: dict[str, list[str]] = {id_: [] for id_ in self.members}
         for id_, parents in self.parents.items():
             for parent in parents:
-                self.children[parent].append(id_)
+                children[parent].append(id_)
+        return children
 
     def select(self, spec: Spec) -> Selected:
         """Evaluate a whole selection."""
@@ -114,6 +123,9 @@ class _Graph:
         return direct, waiting
 
     def _evaluate_one(self, criterion: Criterion) -> tuple[frozenset[str], frozenset[str]]:
+        if criterion.raw == EVERYTHING and criterion.indirect is None:
+            # All but sources, and so with all tests.
+            return self.members.difference(self.manifest.ids("sources")), frozenset()
         found = frozenset(METHODS[criterion.sought.method](self.manifest, criterion.sought))
         found &= self.members
         if not found:
