@@ -36,9 +36,13 @@ for name in (
     os.environ.pop(name, None)
 HOME.mkdir(parents=True, exist_ok=True)
 
-# In the background of a script interrupts are ignored, and what a test starts would inherit that.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# In the background of a script some signals are ignored, and what a test starts would inherit that.
+for number, handler in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -98,6 +98,7 @@ def test_tests_are_checks_of_what_they_test(manifest_path: Path):
         "not_null_stg_orders_id": "stg_orders",
         "one_parent": "orders",
         "relationships_stg_orders_customer_id__id__ref_stg_customers_": "stg_orders",
+        "revenue_adds_up": "finance/revenue",
         "revenue_is_whole": "finance/revenue",
         "unique_orders_id": "orders",
         "unique_stg_customers_id": "stg_customers",

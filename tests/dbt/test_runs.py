@@ -100,12 +100,63 @@ def test_every_test_reports_to_the_check_that_it_is(full_run: tuple[Path, Execut
 
     told = checked(result)
     assert told.pop("amounts_odd_ones") == (False, "WARN")
-    assert len(told) == 9
+    assert "revenue_adds_up" in told
+    assert len(told) == 10
     assert set(told.values()) == {(True, "ERROR")}
     [warned] = [
         e for e in result.get_asset_check_evaluations() if e.check_name == "amounts_odd_ones"
     ]
     assert warned.metadata["dagster_dbt/failed_row_count"].value == 2
+
+
+def revenue(shop: DbtProject, **settings: bool) -> AssetsDefinition:
+    translator = DagsterDbtTranslator(DagsterDbtTranslatorSettings(**settings))
+
+    @dbt_assets(
+        manifest=shop.manifest_path,
+        project=shop,
+        select="revenue",
+        dagster_dbt_translator=translator,
+    )
+    def models(context: AssetExecutionContext, dbt: DbtCliResource):
+        yield from dbt.cli(["build"], context=context).stream()
+
+    return models
+
+
+def test_a_failing_unit_test_is_a_failed_check_and_its_model_is_not_built(shop: DbtProject):
+    yml = shop.project_dir / "models" / "marts" / "marts.yml"
+    yml.write_text(yml.read_text().replace("revenue: 5}", "revenue: 6}"))
+    shop.preparer.prepare(shop)
+
+    result = materialize(
+        [revenue(shop)], resources={"dbt": DbtCliResource(shop)}, raise_on_error=False
+    )
+
+    assert not result.success
+    assert checked(result)["revenue_adds_up"] == (False, "ERROR")
+    assert not materialized(result)
+
+
+def test_a_unit_test_can_be_deselected_and_need_not_be_a_check(shop: DbtProject):
+    adds_up = AssetCheckKey(AssetKey(["finance", "revenue"]), "revenue_adds_up")
+    models, unmodelled = revenue(shop), revenue(shop, enable_unit_tests_as_checks=False)
+    resources = {"dbt": DbtCliResource(shop)}
+
+    without = materialize(
+        [models],
+        selection=AssetSelection.all() - AssetSelection.checks(adds_up),
+        resources=resources,
+    )
+    observed = materialize([unmodelled], resources=resources)
+
+    assert adds_up in models.check_keys
+    assert adds_up not in unmodelled.check_keys
+    assert "revenue_adds_up" not in checked(without) | checked(observed)
+    assert "finance/revenue" in materialized(without)
+    events = [e for e in observed.all_events if e.event_type_value == "ASSET_OBSERVATION"]
+    [told] = [e.event_specific_data.asset_observation for e in events]
+    assert "enable_unit_tests_as_checks" in (told.description or "")
 
 
 def test_tables_are_counted_and_views_are_not(full_run: tuple[Path, ExecuteInProcessResult]):

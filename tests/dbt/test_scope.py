@@ -328,7 +328,7 @@ SOURCE_CHECKS = DagsterDbtTranslatorSettings(enable_source_tests_as_checks=True)
 def test_a_test_of_a_source_that_the_definition_excludes_is_no_check(manifest_path: Path):
     @dbt_assets(
         manifest=manifest_path,
-        exclude="resource_type:test",
+        exclude="resource_type:test resource_type:unit_test",
         dagster_dbt_translator=DagsterDbtTranslator(SOURCE_CHECKS),
     )
     def models(context: AssetExecutionContext): ...

@@ -6,10 +6,13 @@ that a new Dagster is checked here and nowhere else. What is costly to import is
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
 
 import click
+from dagster import AssetsDefinition, BetaWarning
 
 # Users subclass the first and are handed the second: what they wrote for the official I/O managers
 # must be the same classes here. Dagster exports none of them.
@@ -18,9 +21,11 @@ from dagster._core.storage.db_io_manager import TablePartitionDimension as Table
 from dagster._core.storage.db_io_manager import TableSlice as TableSlice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from dagster import (
+        AssetCheckKey,
         AssetKey,
         AssetSpec,
         HookContext,
@@ -122,6 +127,69 @@ def run_taken_up(context: OpExecutionContext) -> str | None:
     step = getattr(context, "_step_execution_context", None)
     known = getattr(step, "_known_state", None)
     return known.parent_state.run_id if known is not None and known.parent_state else None
+
+
+class _InOrder(frozenset["AssetCheckKey"]):
+    """Check keys that are iterated over in the order in which they were made.
+
+    Memory is read in order then, which takes half as long as in the order of a set.
+    """
+
+    _order: tuple[AssetCheckKey, ...]
+
+    @classmethod
+    def of(cls, keys: Sequence[AssetCheckKey]) -> Self:
+        """These keys, in this order."""
+        self = cls(keys)
+        self._order = tuple(keys)
+        return self
+
+    def __iter__(self) -> Iterator[AssetCheckKey]:
+        return iter(self._order)
+
+
+class LargeAssetsDefinition(AssetsDefinition):
+    """A definition of thousands of assets, inputs and checks: what Dagster asks per input is kept.
+
+    `input_names_by_node_key` is private. Dagster makes it anew for each dependency that nobody
+    materializes, and goes through all `check_keys` for each input.
+    """
+
+    @classmethod
+    def of(cls, assets_def: AssetsDefinition) -> Self:
+        """The same definition."""
+        return cls._made(assets_def.get_attributes_dict())
+
+    @staticmethod
+    def dagster_internal_init(**attributes: Any) -> AssetsDefinition:  # pyright: ignore[reportIncompatibleMethodOverride] -- static in Dagster, too
+        """Copies, as `with_attributes` makes them, are of this class, too."""
+        return LargeAssetsDefinition._made(attributes)
+
+    @classmethod
+    def _made(cls, attributes: Mapping[str, Any]) -> Self:
+        with warnings.catch_warnings():
+            # A definition's own attributes, one of which Dagster calls beta, are handed back to it.
+            warnings.simplefilter("ignore", BetaWarning)
+            return cls(**attributes)
+
+    @property
+    def input_names_by_node_key(self) -> Mapping[AssetKey, str]:
+        """For each key that the op has an input for: the input."""
+        return self._input_names
+
+    @cached_property
+    def _input_names(self) -> Mapping[AssetKey, str]:
+        return super().input_names_by_node_key
+
+    @property
+    def check_keys(self) -> AbstractSet[AssetCheckKey]:
+        """The selected checks."""
+        return self._check_keys
+
+    @cached_property
+    def _check_keys(self) -> AbstractSet[AssetCheckKey]:
+        selected = super().check_keys
+        return _InOrder.of([spec.key for spec in self.check_specs if spec.key in selected])
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from dagster import (
     multi_asset,
 )
 
+from dagweave._dagster.private import LargeAssetsDefinition
 from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt import keys
-from dagweave.dbt.manifest import ASSET_TYPES, Manifest
+from dagweave.dbt.manifest import ASSET_TYPES, Manifest, paused_gc
 from dagweave.dbt.origin import Origin
 from dagweave.dbt.select import EVERYTHING
 from dagweave.dbt.select import select as select_nodes
@@ -96,7 +97,7 @@ def dbt_assets(
     )
     if isinstance(partitions_def, TimeWindowPartitionsDefinition):
         backfill_policy = backfill_policy or BackfillPolicy.single_run()
-    return multi_asset(
+    decorate = multi_asset(
         name=name,
         specs=specs,
         check_specs=check_specs,
@@ -110,6 +111,12 @@ def dbt_assets(
         # Source tests check assets that are made elsewhere.
         allow_arbitrary_check_specs=True,
     )
+
+    def define(function: Callable[..., Any]) -> AssetsDefinition:
+        with paused_gc():
+            return LargeAssetsDefinition.of(decorate(function))
+
+    return define
 
 
 def build_dbt_asset_specs(
@@ -159,7 +166,18 @@ def get_asset_key_for_model(dbt_assets: Sequence[AssetsDefinition], model_name: 
         InvalidInput: There is none; names the nearest.
     """
     origin = Origin.of_the_one(dbt_assets)
-    manifest = origin.manifest
+    named = models_named(origin.manifest, model_name)
+    # Its key here, which may have been changed since; of a node that is not here, the translator's.
+    here = {str(spec.metadata[keys.UNIQUE_ID]): spec.key for spec in dbt_assets[0].specs}
+    return next((here[id_] for id_ in named if id_ in here), None) or origin.key(named[0])
+
+
+def models_named(manifest: Manifest, model_name: str) -> Sequence[str]:
+    """The ids of the models, seeds and snapshots of this name.
+
+    Raises:
+        InvalidInput: There is none; names the nearest.
+    """
     models = [
         id_ for id_ in manifest.ids("nodes") if manifest.node(id_).resource_type in ASSET_TYPES
     ]
@@ -167,9 +185,7 @@ def get_asset_key_for_model(dbt_assets: Sequence[AssetsDefinition], model_name: 
     if not named:
         names = [manifest.node(id_).name for id_ in models]
         raise _none_such("dbt model, seed or snapshot", model_name, names)
-    # Its key here, which may have been changed since; of a node that is not here, the translator's.
-    here = {str(spec.metadata[keys.UNIQUE_ID]): spec.key for spec in dbt_assets[0].specs}
-    return next((here[id_] for id_ in named if id_ in here), None) or origin.key(named[0])
+    return named
 
 
 def get_asset_key_for_source(dbt_assets: Sequence[AssetsDefinition], source_name: str) -> AssetKey:

@@ -9,6 +9,8 @@ from dagster import AssetCheckSpec
 
 from dagweave.dbt import keys
 
+TEST_TYPES: Final = frozenset({"test", "unit_test"})
+
 _NOT_IN_A_NAME: Final = re.compile(r"\W", re.ASCII)
 
 if TYPE_CHECKING:
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
 def tested_node(manifest: Manifest, test_id: str) -> str | None:
     """The one node that a test is about: the one it names, is attached to, or refers to alone.
 
-    A singular test of several nodes is about none of them, unless `meta.dagster.ref` names it.
+    A singular test of several nodes is about none of them, unless `meta.dagster.ref` names it. A
+    unit test is about the model whose SQL it runs on rows of its own.
     """
     test = manifest.node(test_id)
-    if test.resource_type != "test":
+    if test.resource_type not in TEST_TYPES:
         return None
     ref: Any = test.dagster_meta.get("ref")
     if ref:

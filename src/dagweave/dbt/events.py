@@ -196,14 +196,15 @@ class _Result:
 
     def events(self) -> Iterator[DbtDagsterEvent]:
         kind = self._id.partition(".")[0]
-        if kind not in ASSET_TYPES and kind != "test":
+        is_test = kind in checks.TEST_TYPES
+        if kind not in ASSET_TYPES and not is_test:
             return
         if not self._manifest.has_node(self._id):
             get_dagster_logger().warning(
                 f"dbt ran {self._id}, which is not in {self._manifest}: the project has changed "
                 "since. Load the code location again."
             )
-        elif kind == "test":
+        elif is_test:
             if self._event.status != "skipped":
                 yield from self._of_test()
         elif self._manifest.node(self._id).is_asset and self._event.status in _BUILT:
@@ -256,6 +257,9 @@ class _Result:
             )
 
     def _why_no_check(self, tested: str | None) -> str:
+        settings = self._origin.translator.settings
+        if self._id.startswith("unit_test.") and not settings.enable_unit_tests_as_checks:
+            return "it is a unit test; the setting enable_unit_tests_as_checks makes it one"
         if tested is None:
             return "it has several parents; name the one it is about in its meta.dagster.ref"
         if self._manifest.node(tested).resource_type == "source":

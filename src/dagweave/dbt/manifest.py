@@ -293,7 +293,7 @@ class Manifest(Mapping[str, Any]):
         if (known := self._parents.get(unique_id)) is not None:
             return known
         parents = self.node(unique_id).parents
-        if all(self._stands_for_itself(parent) for parent in parents):
+        if self._built.issuperset(parents):
             return self._parents.setdefault(unique_id, parents)
         found: dict[str, None] = {}
         seen: set[str] = set()
@@ -303,18 +303,17 @@ class Manifest(Mapping[str, Any]):
             if parent in seen or not self.has_node(parent):
                 continue
             seen.add(parent)
-            node = self.node(parent)
-            if node.is_asset or node.resource_type == "source":
+            if parent in self._built:
                 found[parent] = None
-            elif node.resource_type != "test":
+            elif (node := self.node(parent)).resource_type != "test":
                 waiting.extend(reversed(node.parents))
         return self._parents.setdefault(unique_id, list(found))
 
-    def _stands_for_itself(self, unique_id: str) -> bool:
-        if unique_id not in self._section_of:
-            return False
-        node = self.node(unique_id)
-        return node.is_asset or node.resource_type == "source"
+    @cached_property
+    def _built(self) -> frozenset[str]:
+        """The nodes that are a table or the like: assets and sources."""
+        assets = (id_ for id_ in self.ids("nodes") if self.node(id_).is_asset)
+        return frozenset([*assets, *self.ids("sources")])
 
     def _entry(self, unique_id: str) -> Any:
         section = self._section_of.get(unique_id)

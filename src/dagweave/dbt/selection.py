@@ -24,7 +24,7 @@ from dagweave.dbt.translation import key_of
 from dagweave.dbt.translator import DagsterDbtTranslator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Set
+    from collections.abc import Iterable, Mapping, Sequence, Set
 
     from dagster import AssetKey, AssetsDefinition, RunConfig
 
@@ -103,7 +103,7 @@ class DbtManifestAssetSelection(AssetSelection):
             return set()
         made = self._made_from_it(asset_graph)
         if not made:
-            tested = ((id_, checks.tested_node(self.manifest, id_)) for id_ in self._ids)
+            tested = ((id_, checks.tested_node(self.manifest, id_)) for id_ in self._tests)
             return {
                 AssetCheckKey(self._key(node), checks.check_name(self.manifest.node(test)))
                 for test, node in tested
@@ -115,6 +115,13 @@ class DbtManifestAssetSelection(AssetSelection):
             for spec in assets_def.check_specs
             if (spec.metadata or {}).get(keys.UNIQUE_ID) in self._ids
         }
+
+    @property
+    def _tests(self) -> Iterable[str]:
+        """The selected nodes without unit tests where those are no checks."""
+        if self.dagster_dbt_translator.settings.enable_unit_tests_as_checks:
+            return self._ids
+        return self._ids.difference(self.manifest.ids("unit_tests"))
 
     def _key(self, unique_id: str) -> AssetKey:
         return key_of(self.dagster_dbt_translator, self.manifest, unique_id, self.project)

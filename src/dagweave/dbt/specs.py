@@ -10,7 +10,7 @@ from dagster import AssetCheckKey
 
 from dagweave._dagster.private import as_stored_by
 from dagweave._kernel.errors import InvalidInput
-from dagweave.dbt import keys
+from dagweave.dbt import checks, keys
 from dagweave.dbt.manifest import paused_gc
 from dagweave.dbt.translation import Translation, key_of, spec_of
 
@@ -97,9 +97,9 @@ class SpecBuilder:
             sources = {up for up in parents if self._manifest.node(up).resource_type == "source"}
             for source in sources:
                 tested[source] = spec_of(self._translator, self._manifest, source, self._project)
-        for test in self._manifest.ids("nodes"):
+        for test in self._manifest.ids("nodes", "unit_tests"):
             node = self._manifest.node(test)
-            if node.resource_type != "test":
+            if node.resource_type not in checks.TEST_TYPES:
                 continue
             for parent in node.parents:
                 of_source = parent in sources and test not in self._excluded

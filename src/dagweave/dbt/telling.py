@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, cast
 
 from dagweave._kernel.errors import InvalidInput
-from dagweave.dbt import keys
+from dagweave.dbt import checks, keys
 from dagweave.dbt.select import EVERYTHING, along_with, select
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class _Telling:
 
     @cached_property
     def _tests(self) -> Set[str]:
-        """All tests that should run: the checks, and with them what is no check, as unit tests."""
+        """All tests that should run: the checks, and with them what is no check."""
         scope = self._scope
         if self._without_tests or (scope.all_checks and not scope.checks):
             return frozenset()
@@ -166,7 +166,7 @@ def _folders(manifest: Manifest) -> Iterator[str]:
 
 
 def _name(node: Node) -> str:
-    if node.resource_type == "test":
+    if node.resource_type in checks.TEST_TYPES:
         return _NOT_IN_A_NAME.sub("?", node.name)
     return PurePosixPath(node.original_file_path).stem
 

@@ -36,6 +36,8 @@ class DagsterDbtTranslatorSettings:
         enable_code_references: Assets link to the file that their model is in.
         enable_dbt_selection_by_name: A run of a part selects by name, not by fully qualified name.
         enable_source_tests_as_checks: Tests of sources are asset checks, too.
+        enable_unit_tests_as_checks: Unit tests are asset checks, too. They run before their model
+            is built: if one fails, the model is not.
         enable_source_metadata: A dependency on a source says which table it is, by which `weave`
             links it.
         enable_dbt_views_as_virtual_assets: Views are virtual assets.
@@ -48,6 +50,7 @@ class DagsterDbtTranslatorSettings:
     enable_source_tests_as_checks: bool = False
     enable_source_metadata: bool = True
     enable_dbt_views_as_virtual_assets: bool = False
+    enable_unit_tests_as_checks: bool = True
 
 
 class DagsterDbtTranslator:
@@ -92,6 +95,9 @@ class DagsterDbtTranslator:
         if not self.settings.enable_asset_checks:
             return None
         whole = Manifest.of(manifest)
+        is_unit_test = whole.node(unique_id).resource_type == "unit_test"
+        if is_unit_test and not self.settings.enable_unit_tests_as_checks:
+            return None
         target = checks.tested_node(whole, unique_id)
         if target is None or key_of(self, whole, target, project) != asset_spec.key:
             return None

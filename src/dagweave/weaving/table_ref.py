@@ -60,6 +60,8 @@ _SYNONYMS: Final = {"motherduck": "duckdb", "postgresql": "postgres", "spark": "
 
 _PLAIN_PART = re.compile(r"[^\s.\"`\[\]]+")
 _QUOTED_PART = re.compile(r'"((?:[^"]|"")+)"|`((?:[^`]|``)+)`|\[([^\]]+)\]')
+# https://docs.getdbt.com/reference/project-configs/quoting
+_ALL_QUOTED = re.compile(r'(?:"[^"]+"\.){0,2}"[^"]+"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,10 @@ class TableRef:
             InvalidInput: `text` is not a table name.
         """
         kind = canonical_kind(kind)
+        if _ALL_QUOTED.fullmatch(text):
+            # What dbt and our own tables write, by the thousand.
+            database, schema, name = ([None, None, *text[1:-1].split('"."')])[-3:]
+            return cls(name or "", schema, database, kind, location)
         fold = _rule(kind).fold_unquoted
         parts: list[str] = []
         at = 0
