@@ -89,10 +89,11 @@ def key_of(
     project: DbtProject | None,
 ) -> AssetKey:
     """The asset key that the translator gives a node; builds no more of it than needed."""
-    if (known := Memo.of(translator, manifest).keys.get(unique_id)) is not None:
-        return known
+    # What it says in the end goes before the key that its spec began with.
     if translator.overrides("get_asset_spec"):
         return spec_of(translator, manifest, unique_id, project).key
+    if (known := Memo.of(translator, manifest).keys.get(unique_id)) is not None:
+        return known
     return Translation(translator, manifest, unique_id, project).key()
 
 
