@@ -16,8 +16,14 @@ from dagweave.dbt.defaults import (
 )
 from dagweave.dbt.errors import DagsterDbtCliRuntimeError, DagsterDbtError
 from dagweave.dbt.events import DbtCliEventMessage
+from dagweave.dbt.exposures import build_dbt_exposure_specs
+from dagweave.dbt.freshness import (
+    build_dbt_source_freshness_checks,
+    build_freshness_checks_from_dbt_assets,
+)
 from dagweave.dbt.invocation import DbtCliInvocation
 from dagweave.dbt.iterator import DbtEventIterator
+from dagweave.dbt.partitions import partition_args
 from dagweave.dbt.prepare import DagsterDbtProjectPreparer, DbtProjectPreparer
 from dagweave.dbt.project import DbtProject
 from dagweave.dbt.resource import DbtCliResource
@@ -43,6 +49,9 @@ __all__ = [
     "DbtProjectPreparer",
     "build_dbt_asset_selection",
     "build_dbt_asset_specs",
+    "build_dbt_exposure_specs",
+    "build_dbt_source_freshness_checks",
+    "build_freshness_checks_from_dbt_assets",
     "build_schedule_from_dbt_selection",
     "dbt_assets",
     "default_group_from_dbt_resource_props",
@@ -51,4 +60,5 @@ __all__ = [
     "get_asset_key_for_source",
     "get_asset_keys_by_output_name_for_source",
     "group_from_dbt_resource_props_fallback_to_directory",
+    "partition_args",
 ]

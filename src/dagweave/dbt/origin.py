@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dagweave._dagster.metadata import TABLE_NAME
 from dagweave._kernel.errors import InvalidInput
-from dagweave.dbt import keys
+from dagweave.dbt import defaults, keys
 from dagweave.dbt.translation import DbtManifestWrapper, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from dagster import AssetKey, AssetsDefinition
 
@@ -59,3 +60,31 @@ class Origin:
     def key(self, unique_id: str) -> AssetKey:
         """The key that the translator gave a node."""
         return key_of(self.translator, self.manifest, unique_id, self.project)
+
+    def key_in(self, assets_def: AssetsDefinition, unique_id: str) -> AssetKey:
+        """The key by which a definition knows a node, its own or a source.
+
+        It may have been changed since the definition was made: by a prefix, or by `weave`.
+        """
+        for spec in assets_def.specs:
+            if spec.metadata.get(keys.UNIQUE_ID) == unique_id:
+                return spec.key
+        return self.sources_in(assets_def).get(unique_id) or self.key(unique_id)
+
+    def sources_in(self, assets_def: AssetsDefinition) -> Mapping[str, AssetKey]:
+        """The sources that a definition reads, by the table that a dependency names.
+
+        The table stays, whatever asset writes it.
+        """
+        by_table = {
+            str(dep.metadata[TABLE_NAME]): dep.asset_key
+            for spec in assets_def.specs
+            for dep in spec.deps
+            if TABLE_NAME in dep.metadata
+        }
+        found: dict[str, AssetKey] = {}
+        for source in self.manifest.ids("sources"):
+            table = defaults.table_of(self.manifest.node(source), self.manifest.adapter_type)
+            if table and str(table) in by_table:
+                found[source] = by_table[str(table)]
+        return found

@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dagweave._dagster.metadata import TABLE_NAME
-from dagweave.dbt import defaults, keys
+from dagweave.dbt import keys
 from dagweave.dbt.origin import Origin
 from dagweave.dbt.retry import Done, Earlier
 
@@ -181,19 +180,7 @@ class Scope:
 
     @cached_property
     def _source_keys(self) -> Mapping[str, AssetKey]:
-        """Sources by the table that a dependency names: that stays, whatever asset writes it."""
-        by_table = {
-            str(dep.metadata[TABLE_NAME]): dep.asset_key
-            for spec in self.assets_def.specs
-            for dep in spec.deps
-            if TABLE_NAME in dep.metadata
-        }
-        found: dict[str, AssetKey] = {}
-        for source in self.manifest.ids("sources"):
-            table = defaults.table_of(self.manifest.node(source), self.manifest.adapter_type)
-            if table and str(table) in by_table:
-                found[source] = by_table[str(table)]
-        return found
+        return self.origin.sources_in(self.assets_def)
 
     def _with_descendants(self, ids: Set[str]) -> Set[str]:
         """The nodes, and those of this step that stand on them."""

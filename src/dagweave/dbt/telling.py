@@ -149,13 +149,20 @@ class _Telling:
     def _exactly(self, node: Node) -> str:
         """The node, and no other: by its name with all its folders."""
         dotted = ".".join(node.fqn or [node.name])
-        text = "fqn:" + _NOT_IN_A_NAME.sub("?", dotted)
+        text = exactly(node)
         # A model beside a folder of its own name would be taken for all that is in it.
         return f"{text},path:{node.original_file_path}" if dotted in self._folders else text
 
     @cached_property
     def _folders(self) -> frozenset[str]:
         return frozenset(_folders(self._manifest))
+
+
+def exactly(node: Node) -> str:
+    """What selects a node by its name with all its folders; a source by its own."""
+    if node.resource_type == "source":
+        return f"source:{node.package_name}.{node.source_name}.{node.name}"
+    return "fqn:" + _NOT_IN_A_NAME.sub("?", ".".join(node.fqn or [node.name]))
 
 
 def _folders(manifest: Manifest) -> Iterator[str]:
