@@ -15,15 +15,15 @@ from dagster import (
 from dagweave._dagster.private import LargeAssetsDefinition
 from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt import keys
+from dagweave.dbt.listing import selected_nodes
 from dagweave.dbt.manifest import ASSET_TYPES, Manifest, paused_gc
 from dagweave.dbt.origin import Origin
 from dagweave.dbt.select import EVERYTHING
-from dagweave.dbt.select import select as select_nodes
 from dagweave.dbt.specs import SpecBuilder
 from dagweave.dbt.translator import DagsterDbtTranslator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
     from dagster import (
         AssetCheckSpec,
@@ -144,7 +144,9 @@ def _specs(
     io_manager_key: str | None,
 ) -> tuple[list[AssetSpec], list[AssetCheckSpec]]:
     expression, exclude, selector = written
-    selected = select_nodes(manifest, select=expression, exclude=exclude, selector=selector)
+    selected = selected_nodes(
+        manifest, project, select=expression, exclude=exclude, selector=selector
+    )
     for sentence in selected.unmatched:
         get_dagster_logger().warning(f"The dbt selection {sentence}")
     if isinstance(translator, type):
@@ -152,7 +154,9 @@ def _specs(
             f"{translator.__name__} is a class.",
             remedy=f"Give an instance: {translator.__name__}()",
         )
-    excluded = select_nodes(manifest, select=exclude).ids if exclude.strip() else frozenset[str]()
+    excluded: Set[str] = frozenset()
+    if exclude.strip():
+        excluded = selected_nodes(manifest, project, select=exclude).ids
     builder = SpecBuilder(
         translator or DagsterDbtTranslator(), manifest, project, selected.ids, excluded
     )

@@ -16,10 +16,10 @@ from dagster import (
 )
 
 from dagweave.dbt import checks, keys
+from dagweave.dbt.listing import selected_nodes
 from dagweave.dbt.manifest import Manifest
 from dagweave.dbt.origin import Origin
 from dagweave.dbt.select import EVERYTHING
-from dagweave.dbt.select import select as select_nodes
 from dagweave.dbt.translation import key_of
 from dagweave.dbt.translator import DagsterDbtTranslator
 
@@ -75,8 +75,12 @@ class DbtManifestAssetSelection(AssetSelection):
 
     @cached_property
     def _ids(self) -> frozenset[str]:
-        found = select_nodes(
-            self.manifest, select=self.select, exclude=self.exclude, selector=self.selector
+        found = selected_nodes(
+            self.manifest,
+            self.project,
+            select=self.select,
+            exclude=self.exclude,
+            selector=self.selector,
         )
         for sentence in found.unmatched:
             get_dagster_logger().warning(f"The dbt selection {sentence}")

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt import checks, keys
-from dagweave.dbt.select import EVERYTHING, along_with, select
+from dagweave.dbt.listing import selected_nodes, state_args, takes_dbt
+from dagweave.dbt.select import EVERYTHING, along_with
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence, Set
@@ -68,7 +69,7 @@ class _Telling:
         scope = self._scope
         if scope.is_whole and not scope.done.ids:
             if self._selector and not self._has_more_than_the_selector():
-                return self._owing(["--selector", self._selector])
+                return self._owing(["--selector", self._selector, *self._state()])
             if self._select:
                 return self._whole()
         if self._said.has_selector:
@@ -84,7 +85,16 @@ class _Telling:
 
     def _whole(self) -> Told:
         named = self._named(sorted(self._forgotten()))
-        return self._owing(_arguments([*self._select.split(), *named], self._exclude))
+        told = _arguments([*self._select.split(), *named], self._exclude)
+        return self._owing([*told, *self._state()])
+
+    def _state(self) -> list[str]:
+        """What a selection like `state:modified` compares with, unless the user says it."""
+        written = {"select": self._select, "exclude": self._exclude, "selector": self._selector}
+        said = any(arg.partition("=")[0] == "--state" for arg in self._said.rest)
+        if said or not takes_dbt(self._manifest, **written):
+            return []
+        return state_args(self._scope.project)
 
     def _forgotten(self) -> Set[str]:
         """The checks that should run, and would not come with the definition as it was written."""
@@ -93,8 +103,9 @@ class _Telling:
     @cached_property
     def _selected(self) -> Set[str]:
         """What dbt selects by itself for the definition as it was written."""
-        return select(
+        return selected_nodes(
             self._manifest,
+            self._scope.project,
             select=self._select or EVERYTHING,
             exclude=self._exclude,
             selector=self._selector,

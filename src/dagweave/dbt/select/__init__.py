@@ -7,6 +7,6 @@ The language: https://docs.getdbt.com/reference/node-selection/syntax. What it m
 from __future__ import annotations
 
 from dagweave.dbt.select.evaluate import Selected, along_with, select
-from dagweave.dbt.select.expression import EVERYTHING, Indirect
+from dagweave.dbt.select.expression import EVERYTHING, Indirect, NotEvaluatedHere
 
-__all__ = ["EVERYTHING", "Indirect", "Selected", "along_with", "select"]
+__all__ = ["EVERYTHING", "Indirect", "NotEvaluatedHere", "Selected", "along_with", "select"]

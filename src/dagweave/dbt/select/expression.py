@@ -33,6 +33,10 @@ _CRITERION = re.compile(
 _NEEDS_STATE: Final = frozenset({"state", "result", "source_status"})
 
 
+class NotEvaluatedHere(InvalidInput):
+    """A selection that it takes dbt itself to evaluate, if anything can."""
+
+
 @dataclass(frozen=True, slots=True)
 class Criterion:
     """One method with its value, and how far it reaches along the graph."""
@@ -99,12 +103,12 @@ def _criterion(raw: str, said: Mapping[str, Any]) -> Criterion:
     method, *arguments = str(said.get("method") or _default_method(str(value))).split(".")
     if method not in METHODS:
         known = ", ".join(sorted(METHODS))
-        raise InvalidInput(
+        raise NotEvaluatedHere(
             f"The dbt selection {raw!r} uses the method {method!r}, which is not evaluated here.",
             seen="It compares with the state of an earlier run."
             if method in _NEEDS_STATE
             else None,
-            remedy=f"Use one of: {known}; or pass it to dbt itself: dbt.cli([..., '--select', ...])",
+            remedy=f"use one of {known}.",
         )
     around = bool(said.get("around") or said.get("childrens_parents"))
     if around and said.get("children"):
