@@ -150,9 +150,25 @@ class Node(msgspec.Struct, gc=False):
         return self.resource_type == "model" and self.config.materialized == "ephemeral"
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is no code to it, so that dbt leaves it out of every run."""
+        code = self.code
+        return self.resource_type != "seed" and code is not None and not code.strip()
+
+    @property
+    def is_external(self) -> bool:
+        """Whether another project builds it, as dbt-loom and dbt's own plugins say."""
+        return self.resource_type == "model" and self.is_empty and not self.original_file_path
+
+    @property
     def is_asset(self) -> bool:
         """Whether dbt builds a table, a view or their like for it."""
-        return self.resource_type in ASSET_TYPES and not self.is_ephemeral
+        return self.resource_type in ASSET_TYPES and not (self.is_ephemeral or self.is_empty)
+
+    @property
+    def is_made_elsewhere(self) -> bool:
+        """Whether it is a table that something else writes: a source, or of another project."""
+        return self.resource_type == "source" or self.is_external
 
     @property
     def dagster_meta(self) -> Mapping[str, Any]:
@@ -289,7 +305,7 @@ class Manifest(Mapping[str, Any]):
         return {group["name"]: group for group in groups.values()}
 
     def asset_parents(self, unique_id: str) -> Sequence[str]:
-        """The nearest ancestors that are assets or sources, past what dbt does not build."""
+        """The nearest ancestors that are tables or the like, past what dbt does not build."""
         if (known := self._parents.get(unique_id)) is not None:
             return known
         parents = self.node(unique_id).parents
@@ -311,9 +327,10 @@ class Manifest(Mapping[str, Any]):
 
     @cached_property
     def _built(self) -> frozenset[str]:
-        """The nodes that are a table or the like: assets and sources."""
-        assets = (id_ for id_ in self.ids("nodes") if self.node(id_).is_asset)
-        return frozenset([*assets, *self.ids("sources")])
+        """The nodes that are a table or the like, whoever writes it."""
+        nodes = ((id_, self.node(id_)) for id_ in self.ids("nodes"))
+        tables = (id_ for id_, node in nodes if node.is_asset or node.is_external)
+        return frozenset([*tables, *self.ids("sources")])
 
     def _entry(self, unique_id: str) -> Any:
         section = self._section_of.get(unique_id)

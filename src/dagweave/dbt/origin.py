@@ -72,7 +72,7 @@ class Origin:
         return self.sources_in(assets_def).get(unique_id) or self.key(unique_id)
 
     def sources_in(self, assets_def: AssetsDefinition) -> Mapping[str, AssetKey]:
-        """The sources that a definition reads, by the table that a dependency names.
+        """The nodes made elsewhere that a definition reads, by the table that a dependency names.
 
         The table stays, whatever asset writes it.
         """
@@ -83,7 +83,9 @@ class Origin:
             if TABLE_NAME in dep.metadata
         }
         found: dict[str, AssetKey] = {}
-        for source in self.manifest.ids("sources"):
+        for source in self.manifest.ids("nodes", "sources"):
+            if not self.manifest.node(source).is_made_elsewhere:
+                continue
             table = defaults.table_of(self.manifest.node(source), self.manifest.adapter_type)
             if table and str(table) in by_table:
                 found[source] = by_table[str(table)]

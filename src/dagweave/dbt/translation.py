@@ -240,10 +240,10 @@ class Translation:
         return self._translator.get_partition_mapping(self._props, parent_props)
 
     def _table(self, parent: str, key: AssetKey) -> Mapping[str, Any] | None:
-        """Which table a source is: only what no two projects can say differently of one table."""
+        """Which table a node made elsewhere is: only what no two projects can say differently."""
         settings = self._translator.settings
         node = self._manifest.node(parent)
-        if node.resource_type != "source" or not settings.enable_source_metadata:
+        if not node.is_made_elsewhere or not settings.enable_source_metadata:
             return None
         if settings.enable_duplicate_source_asset_keys and key in self._shared_source_keys():
             return None
