@@ -1,7 +1,7 @@
 """The `dagweave` command: what every subcommand shares, and where they are found.
 
-A subcommand that needs an extra (`dagweave demo`) announces itself by the entry point
-`dagweave.commands`, so that this module knows none of them.
+A subcommand of an integration (`dagweave dbt`, `dagweave demo`) announces itself by the entry point
+`dagweave.commands`, as a function or a group of them, so that this module knows none of them.
 """
 
 from __future__ import annotations
@@ -51,10 +51,16 @@ def _options(
 def main() -> None:
     """Run the command line; an error of ours is shown as a message, with exit code 1."""
     for entry in entry_points(group=COMMANDS):
-        app.command(entry.name)(entry.load())
+        command = entry.load()
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=entry.name)
+        else:
+            app.command(entry.name)(command)
     try:
         app()
     except DagweaveError as error:
         kind = "Not installed" if isinstance(error, MissingExtra) else type(error).__name__
-        Console(stderr=True).print(f"{kind}: {error}", style="red", markup=False, highlight=False)
+        # A path or a command that is broken in two cannot be copied.
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(f"{kind}: {error}", style="red", markup=False)
         sys.exit(1)

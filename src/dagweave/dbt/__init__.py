@@ -9,6 +9,7 @@ from dagweave.dbt.assets import (
     get_asset_key_for_source,
     get_asset_keys_by_output_name_for_source,
 )
+from dagweave.dbt.component import DbtProjectComponent
 from dagweave.dbt.defaults import (
     default_group_from_dbt_resource_props,
     default_metadata_from_dbt_resource_props,
@@ -46,6 +47,7 @@ __all__ = [
     "DbtEventIterator",
     "DbtManifestAssetSelection",
     "DbtProject",
+    "DbtProjectComponent",
     "DbtProjectPreparer",
     "build_dbt_asset_selection",
     "build_dbt_asset_specs",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,10 +15,12 @@ from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt.prepare import DagsterDbtProjectPreparer, DbtProjectPreparer, using_dagster_dev
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
 PROJECT_FILE = "dbt_project.yml"
 PROFILES_FILE = "profiles.yml"
+
+_making_package: ContextVar[bool] = ContextVar("making_package", default=False)
 
 
 @dataclass(frozen=True, init=False)
@@ -73,10 +77,12 @@ class DbtProject:
         state_path: Path | str | None = None,
         prepare_project_cli_args: Sequence[str] | None = None,
     ) -> None:
-        folder = _folder(project_dir, "project_dir")
         packaged = Path(packaged_project_dir).absolute() if packaged_project_dir else None
-        if packaged and packaged.exists() and not using_dagster_dev():
+        if packaged and packaged.exists() and not (using_dagster_dev() or _making_package.get()):
+            # A deployment need not hold the project itself.
             folder = packaged
+        else:
+            folder = _folder(project_dir, "project_dir")
         settings = _settings(folder)
         packages = str(settings.get("packages-install-path", "dbt_packages"))
         wants_packages = any(
@@ -120,6 +126,16 @@ class DbtProject:
             MissingExtra: dbt is not installed.
         """
         self.preparer.prepare_if_dev(self)
+
+
+@contextmanager
+def making_package() -> Generator[None]:
+    """Within the block, a project is the one that a package is made of, not the package."""
+    token = _making_package.set(True)
+    try:
+        yield
+    finally:
+        _making_package.reset(token)
 
 
 def _paths(settings: Mapping[str, Any]) -> Iterator[str]:
