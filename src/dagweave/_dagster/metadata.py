@@ -19,6 +19,7 @@ STORAGE_KIND = "dagster/storage_kind"
 """The kind of warehouse the table is in: `duckdb`, `snowflake`, …"""
 
 COLUMN_SCHEMA = "dagster/column_schema"
+COLUMN_LINEAGE = "dagster/column_lineage"
 ROW_COUNT = "dagster/row_count"
 PARTITION_ROW_COUNT = "dagster/partition_row_count"
 

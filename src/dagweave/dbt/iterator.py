@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from dagster import AssetMaterialization, Output, get_dagster_logger
-
-from dagweave._dagster.metadata import ROW_COUNT
-from dagweave.dbt.row_counts import count_rows
+from dagweave.dbt.additions import Wanted, with_additions
 
 if TYPE_CHECKING:
     from dagweave.dbt.events import DbtDagsterEvent
@@ -18,13 +16,31 @@ T = TypeVar("T")
 
 
 class DbtEventIterator(Iterator[T], Generic[T]):
-    """Events of a dbt command, in the order in which dbt logs them."""
+    """Events of a dbt command, in the order in which dbt logs them.
+
+    Its `fetch_` methods add metadata to them, and can be chained in any order: dbt is asked once, in
+    one more command, when its own has ended. So the events come then. What cannot be found out is a
+    warning, and the events come without it.
+
+    Example:
+        ```python
+        yield from dbt.cli(["build"], context=context).stream().fetch_row_counts().fetch_column_metadata()
+        ```
+    """
 
     def __init__(self, events: Iterator[T], dbt_cli_invocation: DbtCliInvocation) -> None:
-        self._events = events
+        self._given = events
         self._invocation = dbt_cli_invocation
+        self._wanted = Wanted()
+        self._events: Iterator[T] | None = None
 
     def __next__(self) -> T:
+        if self._events is None:
+            self._events = self._given
+            if self._wanted != Wanted():
+                given = cast("Iterator[DbtDagsterEvent]", self._given)
+                events = with_additions(given, self._invocation, self._wanted)
+                self._events = cast("Iterator[T]", events)
         return next(self._events)
 
     def __iter__(self) -> DbtEventIterator[T]:
@@ -33,56 +49,47 @@ class DbtEventIterator(Iterator[T], Generic[T]):
     def fetch_row_counts(self) -> DbtEventIterator[DbtDagsterEvent]:
         """Add to each table that was built how many rows it has. Views are not counted.
 
-        dbt itself counts, up to 200 tables in a query, when the command has ended: so the events
-        come at its end. If it cannot count, a warning says why and the events come as they are.
+        Up to 200 tables are counted in a query.
         """
-        events = cast("Iterator[DbtDagsterEvent]", self._events)
-        return DbtEventIterator(self._with_row_counts(events), self._invocation)
+        return self._with(replace(self._wanted, row_counts=True))
 
-    def _with_row_counts(self, events: Iterator[DbtDagsterEvent]) -> Iterator[DbtDagsterEvent]:
-        held: list[DbtDagsterEvent] = []
-        failure: BaseException | None = None
-        try:
-            held.extend(events)
-        except Exception as error:  # noqa: BLE001 -- raised again, once what went well is told
-            failure = error
-        except BaseException as interrupt:
-            if isinstance(interrupt, GeneratorExit):
-                raise
-            # What was built is told, but nobody has the time to count.
-            yield from held
-            raise
-        built = [node for event in held if (node := _built(event)) and not self._is_view(node)]
-        counts = self._counted(built)
-        for event in held:
-            rows = counts.get(_built(event) or "")
-            if rows is None or not isinstance(event, (Output, AssetMaterialization)):
-                yield event
-            else:
-                yield event.with_metadata({**event.metadata, ROW_COUNT: rows})
-        if failure is not None:
-            raise failure
+    def fetch_column_metadata(
+        self,
+        with_column_lineage: bool = True,  # noqa: FBT001, FBT002 -- as the official package has it
+    ) -> DbtEventIterator[DbtDagsterEvent]:
+        """Add to each table and view that was built its columns, and where each of them comes from.
 
-    def _counted(self, nodes: list[str]) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        try:
-            for some in count_rows(self._invocation, nodes):
-                counts |= some
-        except Exception as error:  # noqa: BLE001 -- the tables are there, counted or not
-            get_dagster_logger().warning(
-                f"{len(nodes) - len(counts)} of {len(nodes)} tables that dbt built were not "
-                f"counted.\n{type(error).__name__}: {error}"
-            )
-        return counts
+        The columns and their types are those of the warehouse, with descriptions and tags from the
+        project's YAML. The lineage is read from the SQL that dbt ran, and kept on disk, so that SQL
+        that has not changed is not read again. It needs sqlglot, which the extra `dbt` brings. A
+        seed has none, and neither has a model in Python.
+        """
+        lineage = self._wanted.lineage or with_column_lineage
+        return self._with(replace(self._wanted, columns=True, lineage=lineage))
 
-    def _is_view(self, unique_id: str) -> bool:
-        manifest = self._invocation.known_manifest
-        return manifest is None or manifest.node(unique_id).config.materialized == "view"
+    def fetch_failed_rows(self, limit: int = 10) -> DbtEventIterator[DbtDagsterEvent]:
+        """Add to each test that failed or warned a small table of the rows that it found.
 
+        They are read from the table that dbt stored them in (`store_failures`), else by running the
+        test's SQL again. They are shown to everybody who sees the asset check, so mind what is in
+        them. Long values and wide rows are cut.
 
-def _built(event: DbtDagsterEvent) -> str | None:
-    """The node that an event says was built."""
-    if not isinstance(event, (Output, AssetMaterialization)):
-        return None
-    told = event.metadata.get("unique_id")
-    return str(told.value) if told else None
+        Args:
+            limit: The most rows of a test.
+        """
+        return self._with(replace(self._wanted, failed_rows=max(0, limit)))
+
+    def fetch_compiled_sql(self) -> DbtEventIterator[DbtDagsterEvent]:
+        """Add to what was built, and to each test, the SQL that dbt ran for it; bounded."""
+        return self._with(replace(self._wanted, compiled_sql=True))
+
+    def _with(self, wanted: Wanted) -> DbtEventIterator[DbtDagsterEvent]:
+        """The same events, with more wanted of them."""
+        more = DbtEventIterator(
+            cast(
+                "Iterator[DbtDagsterEvent]", self._given if self._events is None else self._events
+            ),
+            self._invocation,
+        )
+        more._wanted = wanted
+        return more
