@@ -16,7 +16,7 @@ from dagster import (
 )
 
 from dagweave.dbt import DbtCliResource, DbtEventIterator, DbtProject, dbt_assets
-from dagweave.dbt.inquiry import Columns, Rows, ask
+from dagweave.dbt.additions.inquiry import Columns, Rows, ask
 
 Fetch = Callable[[DbtEventIterator[Any]], DbtEventIterator[Any]]
 SCHEMA, LINEAGE, COUNT = "dagster/column_schema", "dagster/column_lineage", "dagster/row_count"

@@ -18,7 +18,7 @@ from dagster import (
 )
 
 from dagweave.dbt import DbtCliResource, DbtProject, dbt_assets
-from dagweave.dbt.column_lineage import Query, trace
+from dagweave.dbt.additions.lineage import Query, trace
 from dagweave.dbt.run import find_dbt
 
 SCHEMA, LINEAGE = "dagster/column_schema", "dagster/column_lineage"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dagweave.dbt.inquiry import Rows
+from dagweave.dbt.additions.inquiry import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from dagweave.dbt.artifacts import Artifacts
-    from dagweave.dbt.inquiry import Answers
+    from dagweave.dbt.additions.artifacts import Artifacts
+    from dagweave.dbt.additions.inquiry import Answers
 
 _MOST_TESTS: Final = 100
 _MOST_COLUMNS: Final = 20

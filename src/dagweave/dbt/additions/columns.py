@@ -13,8 +13,8 @@ from dagster import TableColumnDep, TableColumnLineage
 from dagweave._dagster.metadata import COLUMN_LINEAGE
 from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt import defaults
-from dagweave.dbt.column_lineage import STAR, Query, normal
-from dagweave.dbt.lineage_cache import LineageCache
+from dagweave.dbt.additions.lineage import STAR, Query, normal
+from dagweave.dbt.additions.lineage_cache import LineageCache
 from dagweave.dbt.manifest import Column, Node
 from dagweave.dbt.trouble import shortened
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from dagster import AssetKey
 
-    from dagweave.dbt.artifacts import Artifacts
-    from dagweave.dbt.inquiry import Answers, Columns
+    from dagweave.dbt.additions.artifacts import Artifacts
+    from dagweave.dbt.additions.inquiry import Answers, Columns
     from dagweave.dbt.invocation import DbtCliInvocation
     from dagweave.dbt.manifest import Manifest
 

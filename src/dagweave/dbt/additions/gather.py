@@ -16,18 +16,18 @@ from dagster import (
 )
 
 from dagweave._dagster.metadata import ROW_COUNT
-from dagweave.dbt.artifacts import Artifacts
-from dagweave.dbt.column_metadata import ColumnMetadata
-from dagweave.dbt.failed_rows import FailedRows
-from dagweave.dbt.inquiry import Answers, ask
+from dagweave.dbt.additions.artifacts import Artifacts
+from dagweave.dbt.additions.columns import ColumnMetadata
+from dagweave.dbt.additions.failed_rows import FailedRows
+from dagweave.dbt.additions.inquiry import Answers, ask
+from dagweave.dbt.additions.row_counts import RowCounts
 from dagweave.dbt.keys import FAILED_ROW_COUNT
-from dagweave.dbt.row_counts import RowCounts
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
+    from dagweave.dbt.additions.inquiry import Question
     from dagweave.dbt.events import DbtDagsterEvent
-    from dagweave.dbt.inquiry import Question
     from dagweave.dbt.invocation import DbtCliInvocation
 
 FAILED_ROWS: Final = "dagweave/failed_rows"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from dagweave.dbt.inquiry import Rows
+from dagweave.dbt.additions.inquiry import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from dagweave.dbt.inquiry import Answers
+    from dagweave.dbt.additions.inquiry import Answers
 
 _TABLES_PER_QUERY: Final = 200
 

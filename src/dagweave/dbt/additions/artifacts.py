@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dagweave._kernel.errors import InvalidInput
-from dagweave.dbt.inquiry import Columns
+from dagweave.dbt.additions.inquiry import Columns
 from dagweave.dbt.manifest import Manifest
 
 if TYPE_CHECKING:

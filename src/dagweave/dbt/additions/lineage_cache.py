@@ -11,10 +11,10 @@ from uuid import uuid4
 import msgspec
 
 from dagweave._kernel.errors import MissingExtra
-from dagweave.dbt.column_lineage import Traced, trace
+from dagweave.dbt.additions.lineage import Traced, trace
 
 if TYPE_CHECKING:
-    from dagweave.dbt.column_lineage import Query
+    from dagweave.dbt.additions.lineage import Query
 
 STATE_DIR: Final = "DAGWEAVE_STATE_DIR"
 _MOST_ENTRIES: Final = 50_000
