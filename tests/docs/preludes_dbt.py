@@ -54,6 +54,8 @@ MANIFEST = {
             "unique_id": "source.shop.raw.orders",
             "source_name": "raw",
             "relation_name": '"warehouse"."raw"."orders"',
+            "loaded_at_field": "loaded_at",
+            "freshness": {"warn_after": {"count": 1, "period": "day"}},
         }
     },
 }
@@ -63,16 +65,34 @@ import json
 from pathlib import Path
 
 from dagster import (
-    AssetExecutionContext, DailyPartitionsDefinition, Definitions, asset, define_asset_job,
+    AssetExecutionContext, AssetSelection, DailyPartitionsDefinition, Definitions,
+    ScheduleDefinition, asset, define_asset_job,
 )
+from dagster.components import build_defs_for_component
 from dagweave.dbt import (
-    DagsterDbtTranslator, DbtCliResource, DbtProject, build_dbt_asset_selection,
-    build_schedule_from_dbt_selection, dbt_assets,
+    DagsterDbtTranslator, DbtCliResource, DbtProject, DbtProjectComponent,
+    build_dbt_asset_selection, build_dbt_source_freshness_checks,
+    build_schedule_from_dbt_selection, dbt_assets, partition_args,
 )
 from dagweave.weaving import weave
 
 project = DbtProject(Path(__file__).parent / "dbt_project")
 dbt = DbtCliResource(project)
+"""
+SHOP = """
+@dbt_assets(manifest=project.manifest_path, project=project)
+def shop(context: AssetExecutionContext, dbt: DbtCliResource):
+    yield from dbt.cli(["build"], context=context).stream()
+"""
+# A real project, parsed, and then changed.
+STATE = """
+import shutil
+from dagweave.dbt import DagsterDbtProjectPreparer
+
+DagsterDbtProjectPreparer().prepare(project)
+shutil.copytree("dbt_project/target", "dbt_project/state")
+Path("dbt_project/models/orders.sql").write_text("select 2 as id")
+DagsterDbtProjectPreparer().prepare(project)
 """
 DEFINED = """
 from dagster import AssetsDefinition, Definitions, ScheduleDefinition
@@ -92,6 +112,13 @@ print(*sorted(key.to_user_string() for key in _defs.resolve_asset_graph().materi
 PRELUDES: dict[str, dict[str, Any]] = {
     "dbt-first": {"files": PROJECT, "materialize": True, "expect": "orders"},
     "dbt-parts": {"code": NAMES, "files": PARSED, "after": DEFINED, "expect": "orders"},
+    "dbt-fresh": {"code": NAMES + SHOP, "files": PARSED, "after": DEFINED, "expect": "orders"},
+    "dbt-state": {
+        "code": NAMES + STATE,
+        "files": PROJECT,
+        "after": "print(*sorted(key.to_user_string() for key in changed.keys))",
+        "expect": "orders",
+    },
     "dbt-woven": {
         "code": NAMES,
         "files": PARSED,

@@ -14,6 +14,7 @@ from dagweave._dagster.failures import as_failure, failures
 from dagweave._kernel.errors import DagweaveError, InvalidInput, WorkFailed
 from dagweave.dbt.errors import DagsterDbtCliRuntimeError
 from dagweave.dbt.events import DbtCliEventMessage, Results
+from dagweave.dbt.first_partition import Turn
 from dagweave.dbt.iterator import DbtEventIterator
 from dagweave.dbt.manifest import Manifest
 from dagweave.dbt.origin import Origin
@@ -21,14 +22,13 @@ from dagweave.dbt.run import TERMINATION_TIMEOUT_S
 from dagweave.dbt.trouble import decode
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Set
     from pathlib import Path
 
     from dagster import AssetExecutionContext, OpExecutionContext
 
     from dagweave.dbt.events import DbtDagsterEvent
-    from dagweave.dbt.run import DbtProcess
+    from dagweave.dbt.run import DbtProcess, Running
     from dagweave.dbt.scope import Scope
     from dagweave.dbt.translator import DagsterDbtTranslator
 
@@ -55,6 +55,8 @@ class DbtCliInvocation:
     owed: Set[str] = field(default_factory=frozenset[str], repr=False)
     """The nodes that must have a result, or the command has failed."""
     manifest_given: Manifest | None = field(default=None, repr=False)
+    turn: Turn = field(default_factory=Turn, repr=False)
+    """To make tables for the first time; let go of when the command has ended."""
     start_again: Callable[[Sequence[str]], DbtProcess] = field(kw_only=True, repr=False)
     """Starts another dbt command with the same project, profile, target and variables."""
     termination_timeout_seconds: float = field(init=False, default=TERMINATION_TIMEOUT_S)
@@ -64,8 +66,8 @@ class DbtCliInvocation:
     _written: Manifest | None = field(init=False, default=None, repr=False)
 
     @property
-    def process(self) -> subprocess.Popen[bytes]:
-        """The process of dbt."""
+    def process(self) -> Running:
+        """The process of dbt: a `subprocess.Popen`, or what can be used as one."""
         return self.dbt_process.popen
 
     @property
@@ -151,6 +153,7 @@ class DbtCliInvocation:
                 else:
                     self._print(str(line))
                     yield line
+            self.turn.let_go()
             if self.raise_on_error and (error := self._error()):
                 raise as_failure(error, DagsterDbtCliRuntimeError) from error
 
@@ -203,6 +206,7 @@ class DbtCliInvocation:
             if self.process.poll() is None:
                 self._print("Interrupted: waiting for dbt to cancel its queries.")
                 self.dbt_process.stop(self.termination_timeout_seconds)
+            self.turn.let_go()
             raise
 
     def _error(self) -> DagweaveError | None:
@@ -210,6 +214,7 @@ class DbtCliInvocation:
         with self._stopped_with_us():
             self._unread.extend(self._read(line) for line in self.dbt_process.lines())
             code = self.dbt_process.wait()
+        self.turn.let_go()
         trouble, log = self.dbt_process.trouble, self.target_path / "dbt.log"
         return trouble.error(self.dbt_command, code, log) or self._incomplete()
 

@@ -15,10 +15,20 @@ from dagweave._dagster.failures import failures
 from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt.arguments import Arguments
 from dagweave.dbt.errors import DagsterDbtError
+from dagweave.dbt.first_partition import wait_for_turn
 from dagweave.dbt.invocation import DbtCliInvocation
 from dagweave.dbt.manifest import Manifest
 from dagweave.dbt.project import PROFILES_FILE, PROJECT_FILE, DbtProject
-from dagweave.dbt.run import DbtProcess, copy_partial_parse, default_dbt, environment, find_dbt
+from dagweave.dbt.run import (
+    PARTIAL_PARSE,
+    DbtProcess,
+    Runner,
+    SubprocessRunner,
+    copy_partial_parse,
+    default_dbt,
+    environment,
+    find_dbt,
+)
 from dagweave.dbt.scope import Scope
 from dagweave.dbt.telling import INDIRECT_SELECTION, Told, tell
 from dagweave.dbt.translator import DagsterDbtTranslator
@@ -29,6 +39,8 @@ if TYPE_CHECKING:
     from dagster import AssetExecutionContext, OpExecutionContext
 
     from dagweave.dbt.manifest import ManifestSource
+
+RUNNERS = ("subprocess", "warm")
 
 
 class DbtCliResource(ConfigurableResource[Any]):
@@ -82,6 +94,11 @@ class DbtCliResource(ConfigurableResource[Any]):
         description="Whether a retry of a step of @dbt_assets, or a run that takes up a failed one, "
         "runs only what failed or was skipped, and what has changed since. Else it runs all again.",
     )
+    runner: str = Field(
+        default="subprocess",
+        description="How a dbt command is started: `subprocess`, or `warm`, which forks it from a "
+        "process that keeps dbt and the parsed project in memory (Linux only).",
+    )
 
     def __init__(
         self,
@@ -106,6 +123,7 @@ class DbtCliResource(ConfigurableResource[Any]):
             dbt_executable = default_dbt()
         elif not isinstance(dbt_executable, EnvVar):
             find_dbt(str(dbt_executable))
+        _check_runner(fields.get("runner"))
         values: dict[str, Any] = {
             "project_dir": _folder_with(PROJECT_FILE, project_dir),
             "global_config_flags": global_config_flags or [],
@@ -172,9 +190,11 @@ class DbtCliResource(ConfigurableResource[Any]):
                 ),
                 **({INDIRECT_SELECTION: indirect} if indirect else {}),
             }
-            copy_partial_parse(place.folder / place.target_base, target)
+            base = place.folder / place.target_base
+            copy_partial_parse(base, target)
             argv = self._argv(said, told.arguments, place)
-            process = DbtProcess(argv, cwd=place.folder, env=env)
+            turn = wait_for_turn(scope, base)
+            process = DbtProcess(argv, cwd=place.folder, env=env, runner=self._runner(place, given))
             get_dagster_logger().info(f"Running dbt in {place.folder}: {process.short_command}")
             return DbtCliInvocation(
                 process,
@@ -186,6 +206,7 @@ class DbtCliResource(ConfigurableResource[Any]):
                 scope=scope,
                 owed=told.owed if said.builds_all else frozenset(),
                 manifest_given=given,
+                turn=turn,
                 start_again=lambda again: self._again(again, said, target, env, place),
             )
 
@@ -216,7 +237,20 @@ class DbtCliResource(ConfigurableResource[Any]):
             self._argv(Arguments([*args, *said.connection]), [], place),
             cwd=place.folder,
             env={**env, "DBT_TARGET_PATH": str(own), "DBT_LOG_PATH": str(own)},
+            runner=self._runner(place, None),
         )
+
+    def _runner(self, place: _Place, given: Manifest | None) -> Runner:
+        # Only now is it known what an EnvVar says.
+        _check_runner(self.runner)
+        if self.runner != "warm":
+            return SubprocessRunner()
+        # Only who asks for it imports it: it is of Linux.
+        from dagweave.dbt.run.warm import WarmRunner
+
+        parsed = place.folder / place.target_base / PARTIAL_PARSE
+        warn = get_dagster_logger().warning
+        return WarmRunner(parsed, warn, one_manifest=given is not None)
 
     def _place(self, project: DbtProject | None) -> _Place:
         """Where dbt runs: in the definition's project, if it names one; else in the resource's."""
@@ -247,6 +281,13 @@ class _Place:
     profiles_dir: str | Path | None
     profile: str | None
     target: str | None
+
+
+def _check_runner(runner: object) -> None:
+    if runner not in (None, *RUNNERS) and not isinstance(runner, EnvVar):
+        raise InvalidInput(
+            f"There is no runner {runner!r}.", remedy=f"Choose one of {', '.join(RUNNERS)}."
+        )
 
 
 def _text(path: str | Path | None) -> str | None:

@@ -1,113 +1,144 @@
-"""Run dbt as a process: find it, start it, keep its output flowing, stop it, say why it failed.
-
-Knows nothing of Dagster.
-"""
+"""A running dbt: its output kept flowing, its end noticed, nothing of it left behind."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shlex
-import shutil
 import signal
 import subprocess
-import sys
 import threading
 import weakref
 from contextlib import suppress
-from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, Protocol
 
-from dagweave._kernel.errors import InvalidInput, MissingExtra
+from dagweave._kernel.errors import InvalidInput
 from dagweave._kernel.redact import redact
 from dagweave.dbt.trouble import Trouble, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
-DBT: Final = "dbt"
-FUSION: Final = "dbtf"
-PARTIAL_PARSE: Final = "partial_parse.msgpack"
 TERMINATION_TIMEOUT_S: Final = 25.0
 _LAST_WORDS_S: Final = 5.0
 _LONGEST_COMMAND: Final = 2_000
 
 
-def default_dbt() -> str:
-    """The name of the dbt to run where nobody says: Fusion's own if it is on the path, else dbt."""
-    return FUSION if shutil.which(FUSION) else DBT
+class Running(Protocol):
+    """A process that was started; of `subprocess.Popen`, what is needed of it.
 
-
-def find_dbt(wanted: str | None = None) -> str:
-    """The path of a dbt, given its name or path.
-
-    A name is looked for on the PATH, then beside the running Python.
-
-    Raises:
-        MissingExtra: There is none.
-        InvalidInput: What is there cannot be run.
+    It leads a process group of its own.
     """
-    name = wanted or default_dbt()
-    beside = str(Path(sys.executable).parent)
-    if found := shutil.which(name) or shutil.which(name, path=beside):
-        return os.path.abspath(found)  # noqa: PTH100 -- a link into an environment stays one
-    if Path(name).exists():
-        raise InvalidInput(
-            f"{name} is no program that can be run.",
-            remedy="Set dbt_executable to the path of a dbt.",
-        )
-    raise MissingExtra(
-        f"There is no {name!r} to run: neither on the PATH nor beside {sys.executable}.",
-        remedy='Install it: pip install "dagweave[dbt]" and your adapter, such as dbt-snowflake; '
-        "or set dbt_executable to its path.",
-    )
+
+    stdout: IO[bytes] | None
+    """What it prints, and what it complains of."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """What it ended with, if anybody has looked since: a signal is a negative number."""
+        ...
+
+    def poll(self) -> int | None:
+        """What it ended with; none if it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Block until it has ended; return what with.
+
+        Raises:
+            subprocess.TimeoutExpired: `timeout` seconds passed first.
+        """
+        ...
+
+    def send_signal(self, sig: int) -> None:
+        """Send it a signal, unless it has ended."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
 
 
-def environment(
-    *, project_dir: Path, target_path: Path, profiles_dir: str | Path | None
-) -> dict[str, str]:
-    """The variables that dbt runs with: ours, and those that make it speak JSON and only to us."""
-    return {
-        "DBT_USE_COLORS": "false",
-        **os.environ,
-        # Official packages and macros know by this that Dagster runs them.
-        "DAGSTER_DBT_CLI": "true",
-        "PYTHONUNBUFFERED": "1",
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-        "DBT_LOG_FORMAT": "json",
-        "DBT_TARGET_PATH": str(target_path),
-        "DBT_LOG_PATH": str(target_path),
-        "DBT_PROJECT_DIR": str(project_dir),
-        **({"DBT_PROFILES_DIR": str(profiles_dir)} if profiles_dir else {}),
-    }
+class Runner(Protocol):
+    """Starts dbt."""
+
+    def start(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Running:
+        """Start a command.
+
+        Raises:
+            InvalidInput: It cannot be started; says why.
+        """
+        ...
 
 
-def copy_partial_parse(source: Path, target: Path) -> None:
-    """Let dbt start from what it parsed before, though it writes to a folder of its own."""
-    if (source / PARTIAL_PARSE).exists() and not (target / PARTIAL_PARSE).exists():
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / PARTIAL_PARSE, target / PARTIAL_PARSE)
+class SubprocessRunner:
+    """Starts each dbt command as a process of its own."""
+
+    def start(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> Running:
+        """Start dbt's program.
+
+        Raises:
+            InvalidInput: It cannot be started; says why.
+        """
+        try:
+            return subprocess.Popen(
+                argv,
+                cwd=cwd,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                # A group of its own: an interrupt from the terminal reaches it once, through us.
+                start_new_session=True,
+                # Started in the background of a script, we ignore interrupts, and dbt would, too. The
+                # function takes no lock, so that other threads cannot make it wait.
+                preexec_fn=_take_interrupts if _ignores_interrupts() else None,  # noqa: PLW1509
+            )
+        except OSError as error:
+            too_long = error.errno == errno.E2BIG
+            raise InvalidInput(
+                f"dbt cannot be started: {shortened(shlex.join(argv), _LONGEST_COMMAND)}",
+                seen=f"{error.strerror} (folder {cwd})",
+                remedy=f"{len(argv):,} arguments are more than this system takes: select fewer nodes at "
+                "once, or all of a definition, which needs no list of them."
+                if too_long
+                else "Check dbt_executable, and that the folder is there.",
+            ) from error
 
 
 class DbtProcess:
     """A running dbt, whose output is read at once, whether or not anybody wants it yet.
 
     dbt stops at a full pipe. What it prints waits here instead, so that it never waits for Dagster.
-    A dbt that is forgotten, or still runs when this process ends, is interrupted.
+    A dbt that is forgotten, or still runs when this process ends, is interrupted. Without a `runner`
+    it is a process of its own.
 
     Raises:
         InvalidInput: It cannot be started; says why.
     """
 
-    def __init__(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        runner: Runner | None = None,
+    ) -> None:
         secrets = [value for name, value in env.items() if name.startswith("DBT_ENV_SECRET")]
         self.argv = argv
         self.trouble = Trouble(secrets)
         self._lines: SimpleQueue[bytes | None] = SimpleQueue()
         self._ended = False
         self._secrets = secrets
-        self.popen = _started(argv, cwd, env)
+        self.popen: Running = (runner or SubprocessRunner()).start(argv, cwd=cwd, env=env)
         # The threads must not hold the process itself, or it would never be forgotten.
         reader = threading.Thread(
             target=_read,
@@ -167,36 +198,7 @@ class DbtProcess:
         return self.wait()
 
 
-def _started(argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    try:
-        return subprocess.Popen(
-            argv,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            # A group of its own: an interrupt from the terminal reaches it once, through us.
-            start_new_session=True,
-            # Started in the background of a script, we ignore interrupts, and dbt would, too. The
-            # function takes no lock, so that other threads cannot make it wait.
-            preexec_fn=_take_interrupts if _ignores_interrupts() else None,  # noqa: PLW1509
-        )
-    except OSError as error:
-        too_long = error.errno == errno.E2BIG
-        raise InvalidInput(
-            f"dbt cannot be started: {shortened(shlex.join(argv), _LONGEST_COMMAND)}",
-            seen=f"{error.strerror} (folder {cwd})",
-            remedy=f"{len(argv):,} arguments are more than this system takes: select fewer nodes at "
-            "once, or all of a definition, which needs no list of them."
-            if too_long
-            else "Check dbt_executable, and that the folder is there.",
-        ) from error
-
-
-def _read(
-    popen: subprocess.Popen[bytes], trouble: Trouble, lines: SimpleQueue[bytes | None]
-) -> None:
+def _read(popen: Running, trouble: Trouble, lines: SimpleQueue[bytes | None]) -> None:
     assert popen.stdout is not None
     with popen.stdout as output, suppress(ValueError):
         for line in output:
@@ -204,9 +206,7 @@ def _read(
             lines.put(line)
 
 
-def _watch(
-    popen: subprocess.Popen[bytes], reader: threading.Thread, lines: SimpleQueue[bytes | None]
-) -> None:
+def _watch(popen: Running, reader: threading.Thread, lines: SimpleQueue[bytes | None]) -> None:
     """End the lines when dbt has ended, even if something that it started holds its output open."""
     popen.wait()
     reader.join(_LAST_WORDS_S)
@@ -216,12 +216,12 @@ def _watch(
     lines.put(None)
 
 
-def _interrupt(popen: subprocess.Popen[bytes]) -> None:
+def _interrupt(popen: Running) -> None:
     if popen.poll() is None:
         _signal(popen, signal.SIGINT)
 
 
-def _kill(popen: subprocess.Popen[bytes]) -> None:
+def _kill(popen: Running) -> None:
     """End dbt, and what it may have started and left behind."""
     if hasattr(signal, "SIGKILL"):
         _signal(popen, signal.SIGKILL)
@@ -229,7 +229,7 @@ def _kill(popen: subprocess.Popen[bytes]) -> None:
         popen.kill()
 
 
-def _signal(popen: subprocess.Popen[bytes], number: int) -> None:
+def _signal(popen: Running, number: int) -> None:
     # It may have ended just now; not every system takes every signal.
     with suppress(ProcessLookupError, PermissionError, ValueError):
         if hasattr(os, "killpg"):
