@@ -68,30 +68,28 @@ def along_with(manifest: Manifest, ids: Set[str], indirect: Indirect = "eager") 
     return _Graph(manifest, indirect).with_tests(selected, indirect)[0] - selected
 
 
-@dataclass
-class _Graph:
-    """The nodes and edges of a manifest, to select from. Tests may be selected through parents."""
+class _Edges:
+    """The nodes of a manifest that can be selected, and the edges between them.
 
-    manifest: Manifest
-    indirect: Indirect
-    unmatched: list[str] = field(init=False, default_factory=list[str])
+    Made once per manifest, and kept with it; holds nothing of it but ids.
+    """
 
-    @cached_property
-    def members(self) -> frozenset[str]:
-        """The nodes that can be selected."""
-        nodes = ((id_, self.manifest.node(id_)) for id_ in self.manifest.ids())
+    def __init__(self, manifest: Manifest) -> None:
+        nodes = ((id_, manifest.node(id_)) for id_ in manifest.ids())
         # Hooks stand among the nodes, but are run by the command, not by selection.
-        return frozenset(
-            id_
+        members = {
+            id_: node.parents
             for id_, node in nodes
             if node.config.enabled is not False and node.resource_type != "operation"
-        )
+        }
+        self.members = frozenset(members)
+        self._refers_to = members
 
     @cached_property
     def parents(self) -> Mapping[str, Sequence[str]]:
         """What each node refers to."""
-        node = self.manifest.node
-        return {id_: [up for up in node(id_).parents if up in self.members] for id_ in self.members}
+        known = self.members
+        return {id_: [up for up in ups if up in known] for id_, ups in self._refers_to.items()}
 
     @cached_property
     def children(self) -> Mapping[str, Sequence[str]]:
@@ -101,6 +99,26 @@ class _Graph:
             for parent in parents:
                 children[parent].append(id_)
         return children
+
+
+_edges: WeakKeyDictionary[Manifest, _Edges] = WeakKeyDictionary()
+
+
+@dataclass
+class _Graph:
+    """A manifest to select from. Tests may be selected through the nodes that they test."""
+
+    manifest: Manifest
+    indirect: Indirect
+    unmatched: list[str] = field(init=False, default_factory=list[str])
+
+    @cached_property
+    def edges(self) -> _Edges:
+        """Its nodes and edges."""
+        known = _edges.get(self.manifest)
+        if known is None:
+            known = _edges[self.manifest] = _Edges(self.manifest)
+        return known
 
     def select(self, spec: Spec) -> Selected:
         """Evaluate a whole selection."""
@@ -125,16 +143,16 @@ class _Graph:
     def _evaluate_one(self, criterion: Criterion) -> tuple[frozenset[str], frozenset[str]]:
         if criterion.raw == EVERYTHING and criterion.indirect is None:
             # All but sources, and so with all tests.
-            return self.members.difference(self.manifest.ids("sources")), frozenset()
+            return self.edges.members.difference(self.manifest.ids("sources")), frozenset()
         found = frozenset(METHODS[criterion.sought.method](self.manifest, criterion.sought))
-        found &= self.members
+        found &= self.edges.members
         if not found:
             self.unmatched.append(self._nearest(criterion))
-        selected = found | self._walk(found, self.parents, criterion.parents)
-        selected |= self._walk(found, self.children, criterion.children)
+        selected = found | self._walk(found, self.edges.parents, criterion.parents)
+        selected |= self._walk(found, self.edges.children, criterion.children)
         if criterion.around:
-            selected |= self._walk(found, self.children, math.inf)
-            selected |= self._walk(selected, self.parents, math.inf)
+            selected |= self._walk(found, self.edges.children, math.inf)
+            selected |= self._walk(selected, self.edges.parents, math.inf)
         return self.with_tests(selected, criterion.indirect or self.indirect)
 
     def with_tests(
@@ -144,7 +162,7 @@ class _Graph:
         if indirect == "empty":
             return selected, frozenset()
         tests = {
-            child for id_ in selected for child in self.children[id_] if self._is_test(child)
+            child for id_ in selected for child in self.edges.children[id_] if self._is_test(child)
         } - selected
         if indirect == "eager":
             return selected | tests, frozenset()
@@ -159,7 +177,7 @@ class _Graph:
 
     def _buildable(self, selected: frozenset[str]) -> frozenset[str]:
         sources = frozenset(self.manifest.ids("sources"))
-        return selected | self._walk(selected, self.parents, math.inf) | sources
+        return selected | self._walk(selected, self.edges.parents, math.inf) | sources
 
     def _is_test(self, id_: str) -> bool:
         return self.manifest.node(id_).resource_type in ("test", "unit_test")
