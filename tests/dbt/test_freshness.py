@@ -42,7 +42,8 @@ def defined(shop: DbtProject, **options: Any) -> AssetsDefinition:
 
 def checked(definitions: Definitions) -> dict[AssetKey, tuple[bool, str, Any]]:
     job = definitions.resolve_job_def("fresh")
-    result = job.execute_in_process(instance=DagsterInstance.ephemeral())
+    with DagsterInstance.ephemeral() as instance:
+        result = job.execute_in_process(instance=instance)
     assert result.success
     return {
         each.asset_key: (each.passed, each.severity.value, each.metadata)

@@ -1,6 +1,7 @@
 """A load that was killed, or gave up, goes on where it stopped: each row is there exactly once."""
 
 import itertools
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,9 @@ from dagster import (
     AssetsDefinition,
     DailyPartitionsDefinition,
     RetryPolicy,
+    materialize,
 )
+from dlt.common.runtime.collector import Collector
 
 from dagweave.dlt import DagsterDltResource, dlt_assets
 from dagweave.dlt.held_folder import hold_folder
@@ -236,3 +239,35 @@ def test_what_was_kept_for_one_step_is_not_taken_up_while_another_process_holds_
     other.discard()
     taken.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+class InterruptedAtTheEnd(Collector):
+    """Progress, as a user may give it, that sees Ctrl-C when nothing of a load is left to do."""
+
+    def update(self, *args: object, **options: object) -> None: ...
+
+    def _start(self, step: str) -> None: ...
+
+    def _stop(self) -> None:
+        if (self.step or "").startswith("Load"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_an_interrupt_that_comes_as_a_load_ends_is_not_lost(tmp_path: Path):
+    pipeline = dlt.pipeline(
+        "site",
+        destination=dlt.destinations.duckdb(str(tmp_path / "wh.duckdb")),
+        pipelines_dir=str(tmp_path / "pipelines"),
+        progress=InterruptedAtTheEnd(),
+    )
+
+    @dlt.resource
+    def hits():
+        yield [{"n": 1}]
+
+    @dlt_assets(dlt_source=dlt.source(lambda: hits, name="site")(), dlt_pipeline=pipeline)
+    def loaded(context: AssetExecutionContext, dlt: DagsterDltResource):
+        yield from dlt.run(context=context)
+
+    with pytest.raises(KeyboardInterrupt):
+        materialize([loaded], resources={"dlt": DagsterDltResource()})

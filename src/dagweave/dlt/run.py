@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +12,7 @@ from dagweave.dlt.errors import ONE_WRITER, FileLocked, dlt_errors
 from dagweave.dlt.folder import has_begun
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from dlt import Pipeline
     from dlt.common.pipeline import LoadInfo
@@ -108,7 +109,8 @@ def _when_unlocked(
             with dlt_errors(pipeline):
                 # What an earlier attempt extracted is loaded, not extracted again.
                 given = None if pipeline.has_pending_data else data
-                info = cast("LoadInfo | None", pipeline.run(given, **options))
+                with _no_signal_lost():
+                    info = cast("LoadInfo | None", pipeline.run(given, **options))
                 if info is not None:
                     info.raise_on_failed_jobs()
         except FileLocked as error:
@@ -128,6 +130,20 @@ def _when_unlocked(
         remedy=ONE_WRITER,
         clock=clock,
     )
+
+
+@contextmanager
+def _no_signal_lost() -> Generator[None]:
+    """Raise a signal that dlt held back and then forgot: one that came as its load ended.
+
+    Raises:
+        KeyboardInterrupt: There was one.
+    """
+    from dlt.common.runtime import signals
+
+    with signals.intercepted_signals():
+        yield
+        signals.raise_if_signalled()
 
 
 def _rows(pipeline: Pipeline, before: Mapping[str, int] | None) -> Mapping[str, int] | None:
