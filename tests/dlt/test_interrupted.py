@@ -13,6 +13,7 @@ import pytest
 from dagster import (
     AssetExecutionContext,
     AssetsDefinition,
+    DagsterExecutionInterruptedError,
     DailyPartitionsDefinition,
     RetryPolicy,
     materialize,
@@ -269,5 +270,5 @@ def test_an_interrupt_that_comes_as_a_load_ends_is_not_lost(tmp_path: Path):
     def loaded(context: AssetExecutionContext, dlt: DagsterDltResource):
         yield from dlt.run(context=context)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(DagsterExecutionInterruptedError):
         materialize([loaded], resources={"dlt": DagsterDltResource()})

@@ -11,6 +11,8 @@ import re
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from dagster import DagsterExecutionInterruptedError
+
 from dagweave._kernel.errors import (
     DagweaveError,
     InvalidInput,
@@ -72,17 +74,19 @@ def dlt_errors(pipeline: Pipeline) -> Generator[None]:
         Unavailable: The destination could not be reached.
         WorkFailed: Anything else: a resource raised, or dlt gave up on a load.
     """
-    from dlt.common.exceptions import DltException
+    from dlt.common.exceptions import DltException, SignalReceivedException
 
     secrets = list(_secrets_of(pipeline))
     with _redacted_log(secrets):
         try:
             yield
         # A destination's own library that is missing is a plain ImportError.
-        except (DltException, ImportError) as error:
+        except (DltException, ImportError, SignalReceivedException) as error:
             chain = list(_causes(error))
+            # dlt holds signals back until its threads are done, then wraps them.
+            if isinstance(chain[-1], SignalReceivedException):
+                raise DagsterExecutionInterruptedError from None
             if isinstance(chain[-1], KeyboardInterrupt):
-                # dlt holds signals back until its threads are done, then wraps them.
                 raise chain[-1] from None
             ours = _in_our_words(pipeline, chain)
             leaks = any(redact(str(each), secrets) != str(each) for each in chain)

@@ -137,7 +137,7 @@ def _no_signal_lost() -> Generator[None]:
     """Raise a signal that dlt held back and then forgot: one that came as its load ended.
 
     Raises:
-        KeyboardInterrupt: There was one.
+        SignalReceivedException: There was one.
     """
     from dlt.common.runtime import signals
 
