@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
-from dagweave.dbt.additions import Wanted, with_additions
+from dagweave.dbt.additions.wanted import Wanted
 
 if TYPE_CHECKING:
     from dagweave.dbt.events import DbtDagsterEvent
@@ -39,6 +39,9 @@ class DbtEventIterator(Iterator[T], Generic[T]):
             self._events = self._given
             if self._wanted != Wanted():
                 given = cast("Iterator[DbtDagsterEvent]", self._given)
+                # Most streams ask for nothing.
+                from dagweave.dbt.additions.gather import with_additions
+
                 events = with_additions(given, self._invocation, self._wanted)
                 self._events = cast("Iterator[T]", events)
         return next(self._events)

@@ -5,7 +5,3 @@ to add, and what it takes.
 """
 
 from __future__ import annotations
-
-from dagweave.dbt.additions.gather import Wanted, with_additions
-
-__all__ = ["Wanted", "with_additions"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from dagster import (
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from dagweave.dbt.additions.inquiry import Question
+    from dagweave.dbt.additions.wanted import Wanted
     from dagweave.dbt.events import DbtDagsterEvent
     from dagweave.dbt.invocation import DbtCliInvocation
 
@@ -34,18 +34,6 @@ FAILED_ROWS: Final = "dagweave/failed_rows"
 COMPILED_SQL: Final = "dagweave/compiled_sql"
 
 _LONGEST_SQL: Final = 20_000
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be added."""
-
-    row_counts: bool = False
-    columns: bool = False
-    lineage: bool = False
-    failed_rows: int = 0
-    """Of each test, no more than this."""
-    compiled_sql: bool = False
 
 
 def with_additions(
