@@ -176,8 +176,9 @@ class DbtCliInvocation:
             return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
 
     def _asset_events(self) -> Iterator[DbtDagsterEvent]:
-        for event in self.stream_raw_events():
-            yield from event.to_default_asset_events()
+        with failures(DagsterDbtCliRuntimeError):
+            for event in self.stream_raw_events():
+                yield from event.to_default_asset_events()
 
     def _lines(self) -> Iterator[_Line]:
         """What dbt says, each once: an event, or else a line of text."""

@@ -104,7 +104,8 @@ class SubprocessRunner:
         except OSError as error:
             too_long = error.errno == errno.E2BIG
             raise InvalidInput(
-                f"dbt cannot be started: {shortened(shlex.join(argv), _LONGEST_COMMAND)}",
+                # Not the arguments: variables among them may be secret.
+                f"dbt cannot be started: {argv[0]}",
                 seen=f"{error.strerror} (folder {cwd})",
                 remedy=f"{len(argv):,} arguments are more than this system takes: select fewer nodes at "
                 "once, or all of a definition, which needs no list of them."
