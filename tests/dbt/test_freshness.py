@@ -128,11 +128,18 @@ def test_a_model_says_how_fresh_it_should_be(write_manifest: Any, partitions: An
     assert {key.asset_key for key in checks.check_keys} == {AssetKey("orders")}
 
 
-def test_a_model_that_says_it_wrongly_is_named(write_manifest: Any):
-    @dbt_assets(manifest=hinted(write_manifest, lower_bound_delta_seconds="a day"))
+@pytest.mark.parametrize(
+    ("said", "seen"),
+    [
+        ({"lower_bound_delta_seconds": "a day"}, r"'orders'(?s:.*)a day"),
+        ({"lower_bound_delta_seconds": 60, "severity": "info"}, r"'orders'.*INFO(?s:.*)WARN"),
+    ],
+)
+def test_a_model_that_says_it_wrongly_is_named(write_manifest: Any, said: Any, seen: str):
+    @dbt_assets(manifest=hinted(write_manifest, **said))
     def models(context: AssetExecutionContext): ...
 
-    with pytest.raises(InvalidInput, match=r"'orders'(?s:.*)a day"):
+    with pytest.raises(InvalidInput, match=seen):
         build_freshness_checks_from_dbt_assets(dbt_assets=[models])
 
 

@@ -177,7 +177,8 @@ def build_freshness_checks_from_dbt_assets(
     `lower_bound_delta_seconds`. Dagster's newer way is a `FreshnessPolicy` on the spec.
 
     Raises:
-        InvalidInput: A model does not say it as a whole number of seconds.
+        InvalidInput: A model does not say it as a whole number of seconds, or names a severity
+            that there is not.
     """
     found: list[AssetChecksDefinition] = []
     by_key: dict[AssetKey, Mapping[str, Any]] = {}
@@ -194,20 +195,27 @@ def build_freshness_checks_from_dbt_assets(
         found += build_time_partition_freshness_checks(
             assets=[key],
             deadline_cron=by_key[key].get("deadline_cron") or "0 0 * * *",
-            severity=_severity(by_key[key]),
+            severity=_severity(key, by_key[key]),
         )
     for key in partitioned[False]:
         found += build_last_update_freshness_checks(
             assets=[key],
             deadline_cron=by_key[key].get("deadline_cron"),
             lower_bound_delta=_lower_bound(key, by_key[key]),
-            severity=_severity(by_key[key]),
+            severity=_severity(key, by_key[key]),
         )
     return found
 
 
-def _severity(said: Mapping[str, Any]) -> AssetCheckSeverity:
-    return AssetCheckSeverity(str(said.get("severity") or "WARN").upper())
+def _severity(key: AssetKey, said: Mapping[str, Any]) -> AssetCheckSeverity:
+    name = str(said.get("severity") or "WARN").upper()
+    if name not in AssetCheckSeverity.__members__:
+        raise InvalidInput(
+            f"The freshness_check of {key.to_user_string()!r} has a severity that there is not: "
+            f"{name}.",
+            remedy=f"Say one of {', '.join(AssetCheckSeverity.__members__)}.",
+        )
+    return AssetCheckSeverity[name]
 
 
 def _lower_bound(key: AssetKey, said: Mapping[str, Any]) -> timedelta:

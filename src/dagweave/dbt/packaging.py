@@ -244,8 +244,8 @@ def prepare_and_package(project: DbtProject, say: Callable[[str], None] = lambda
 
 def _copy(project: DbtProject, to: Path) -> None:
     """Replace what is there by a copy of the project; only once the copy is whole."""
-    new = to.with_name(f".{to.name}.new")
-    left_out = {to.resolve(), new.resolve()}
+    new, old = to.with_name(f".{to.name}.new"), to.with_name(f".{to.name}.old")
+    left_out = {to.resolve(), new.resolve(), old.resolve()}
 
     def ignored(folder: str, names: list[str]) -> Set[str]:
         inside = {name for name in names if Path(folder, name).resolve() in left_out}
@@ -256,5 +256,7 @@ def _copy(project: DbtProject, to: Path) -> None:
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(project.project_dir, new, ignore=ignored)
     if to.exists():
-        shutil.rmtree(to)
+        shutil.rmtree(old, ignore_errors=True)
+        to.rename(old)
     new.rename(to)
+    shutil.rmtree(old, ignore_errors=True)
