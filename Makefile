@@ -7,6 +7,8 @@ PYTHON ?= python3
 UV := .tools/bin/uv
 BIN := .venv/bin
 JOBS ?= 2
+# The servers that stand for warehouses in tests: a folder with requirements each.
+EMULATORS := $(patsubst tests/emulators/%/requirements.txt,.venvs/emulator-%/ready,$(wildcard tests/emulators/*/requirements.txt))
 
 # uv uses the interpreter that it is told, and downloads none.
 export UV_PYTHON_DOWNLOADS := never
@@ -36,7 +38,7 @@ check: .venv/ready ## Linter, layers, types
 test-duckdb1: .venvs/duckdb1/ready ## The warehouse tests, on DuckDB 1.x
 	.venvs/duckdb1/bin/python -m pytest -q -n $(JOBS) --dist loadgroup tests/duckdb tests/warehouse
 
-test-main: .venv/ready .venvs/bare/ready ## Every test, on DuckDB 2.x
+test-main: .venv/ready .venvs/bare/ready $(EMULATORS) ## Every test, on DuckDB 2.x
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
 
 bench: .venv/ready .venvs/official/ready ## Side by side with the official packages and the bare tools
@@ -75,6 +77,13 @@ $(UV):
 .venvs/bare/ready: pyproject.toml uv.lock | $(UV)
 	@echo "Setting up .venvs/bare/ ..."
 	@UV_PROJECT_ENVIRONMENT=.venvs/bare $(UV) sync --quiet --frozen --no-default-groups
+	@touch $@
+
+# An emulator brings libraries that would not go with ours.
+.venvs/emulator-%/ready: tests/emulators/%/requirements.txt | $(UV)
+	@echo "Setting up .venvs/emulator-$*/ ..."
+	@$(UV) venv --quiet --clear .venvs/emulator-$*
+	@$(UV) pip install --quiet --python .venvs/emulator-$*/bin/python -r $<
 	@touch $@
 
 # The official packages, for the benchmarks only.

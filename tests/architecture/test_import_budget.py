@@ -13,8 +13,8 @@ BARE = ROOT / ".venvs" / "bare" / "bin" / "python"
 INTEGRATIONS = ("dbt", "dlt", "duckdb", "slack")
 BUDGET = 1.1
 HEAVY = (
-    "adbc_driver_manager", "dbt", "dlt", "duckdb", "matplotlib", "numpy", "pandas", "polars",
-    "pyarrow", "requests", "slack_sdk", "sqlglot",
+    "adbc_driver_manager", "databricks", "dbt", "dlt", "duckdb", "google.cloud", "matplotlib", "numpy",
+    "pandas", "polars", "pyarrow", "requests", "slack_sdk", "snowflake", "sqlglot",
 )  # fmt: skip
 
 
