@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MEMORY: Final = ":memory:"
 
 # https://duckdb.org/docs/stable/sql/dialect/keywords_and_identifiers
-DUCKDB: Final = Dialect(kind="duckdb", fold=fold)
+DUCKDB: Final = Dialect(kind="duckdb", fold=fold, casts=True)
 
 # A prefix of two letters or more names what is to be opened; one letter is a drive of Windows.
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from dagweave.duckdb.connections import DEFAULT_LOCK_TIMEOUT_S, database_at
 from dagweave.duckdb.dialect import DUCKDB, absolute, catalog_name, is_file
+from dagweave.duckdb.engine import DuckDBEngine
 from dagweave.duckdb.resource import (
     CONNECTION_CONFIG,
     DATABASE,
@@ -25,19 +26,17 @@ from dagweave.duckdb.resource import (
     harmless_repr,
     patience_of,
 )
-from dagweave.duckdb.session import DuckDBSession
 from dagweave.duckdb.store import DuckDBStore
 from dagweave.warehouse.frames import PandasFrames, PolarsFrames
 from dagweave.warehouse.handlers import FrameTypeHandler
 from dagweave.warehouse.io_manager import WarehouseIOManager
 from dagweave.warehouse.locate import asset_table
+from dagweave.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dagweave._dagster.private import DbTypeHandler
-    from dagweave.warehouse.arrow import Stream
-    from dagweave.warehouse.plan import ReadPlan, Receipt, WritePlan
     from dagweave.weaving.table_ref import TableRef
 
 
@@ -46,13 +45,9 @@ class _DuckDBTypeHandler(FrameTypeHandler):
 
     kind = DUCKDB.kind
 
-    def write(self, plan: WritePlan, stream: Stream, connection: Any) -> Receipt:
-        """Write the rows within the transaction that is open on `connection`."""
-        return DuckDBSession(connection).write(plan, stream)
-
-    def read(self, plan: ReadPlan, connection: Any) -> Stream:
-        """Read the rows through `connection`."""
-        return DuckDBSession(connection).read(plan)
+    def tables(self, connection: Any) -> Tables:
+        """The tables that a connection reaches."""
+        return Tables(DuckDBEngine(connection))
 
 
 class DuckDBPandasTypeHandler(_DuckDBTypeHandler, as_the_store_does=True):

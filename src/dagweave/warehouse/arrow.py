@@ -25,6 +25,10 @@ class Field(Protocol):
     name: str
     type: DataType
 
+    def with_type(self, new_type: DataType) -> Field:
+        """The same name with another type."""
+        ...
+
 
 class Schema(Protocol):
     """The columns of an Arrow stream, in order."""
@@ -85,6 +89,44 @@ def converted(stream: Stream, schema: Schema, *, what: str = "The frame") -> Str
             yield pa.RecordBatch.from_arrays(list(columns), schema=schema)
 
     return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+class CountedStream:
+    """A stream that counts what passes.
+
+    `rows` and `bytes` are those that have passed so far.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._batches = iter(stream)
+        self._first: list[Any] = []
+        self.rows = 0
+        self.bytes = 0
+        self.stream: Stream = pyarrow().RecordBatchReader.from_batches(
+            stream.schema, self._counted()
+        )
+
+    def is_empty(self) -> bool:
+        """Whether no row will pass. Looks for the first one, and keeps it."""
+        while not self._first:
+            batch = next(self._batches, None)
+            if batch is None:
+                return True
+            if batch.num_rows:
+                self._first.append(batch)
+        return False
+
+    def _counted(self) -> Iterator[Any]:
+        for batches in (self._first, self._batches):
+            for batch in batches:
+                self.rows += batch.num_rows
+                self.bytes += batch.nbytes
+                yield batch
+
+
+def checked_stream(stream: Stream, schema: Schema, *, what: str) -> CountedStream:
+    """The same columns as other types: see `converted`; counted as they pass."""
+    return CountedStream(converted(stream, schema, what=what))
 
 
 def _cast(column: Any, field: Field, what: str) -> Any:

@@ -9,7 +9,7 @@ from dagweave._kernel.errors import InvalidInput, SchemaMismatch
 from dagweave.warehouse.arrow import DataType, Schema, in_zone, pyarrow, with_leaves, zone_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +114,17 @@ def require_fit(
         SchemaMismatch: Names what is new, missing and of another type.
     """
     found = misfits(frame, table, fold)
-    if not any(found.values()):
-        return
-    raise SchemaMismatch(
+    if any(found.values()):
+        raise mismatch(what=what, found=found)
+
+
+def mismatch(*, what: str, found: Mapping[str, Sequence[str]]) -> SchemaMismatch:
+    """The error that a frame does not fit; says what is wrong with which columns."""
+    return SchemaMismatch(
         f"The frame does not fit the table: {what} was not written.",
         seen="\n".join(f"{label}: {', '.join(which)}." for label, which in found.items() if which),
-        remedy="Nothing was changed. Give the frame the columns of the table; or change the table "
-        "(ALTER TABLE), or drop it and materialize every partition again.",
+        remedy="Nothing was changed. Give the frame the columns of the table; or let the table take "
+        "them (schema_policy add_columns or widen); or drop it and materialize all of it again.",
     )
 
 
@@ -203,6 +207,22 @@ def checked(
         return field.with_type(in_zone(column, zone_of(field.type) or ""))
 
     return pa.schema([asked(f, c.arrow) for f, c in zip(frame, stored, strict=True)])
+
+
+def wider(existing: Column, incoming: Column) -> Column | None:
+    """The type that holds the values of both columns without loss; `None` if neither does.
+
+    Widening is that of the incoming one: `int32` to `int64`, a float to a wider one, a decimal with
+    more digits, a date to a timestamp, an integer to a float that holds all of its values.
+    """
+    a, b = _plain(existing.arrow), _plain(incoming.arrow)
+    types = pyarrow().types
+    if types.is_decimal(a) and types.is_decimal(b):
+        whole = a.precision - a.scale <= b.precision - b.scale
+        return incoming if whole and a.scale <= b.scale else None
+    if types.is_integer(a) and types.is_integer(b) and b.bit_width <= a.bit_width:
+        return None
+    return incoming if fits(a, b) and not _may_be_rounded(a, b) else None
 
 
 _UNITS = ("s", "ms", "us", "ns")

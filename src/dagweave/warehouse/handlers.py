@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from dagweave.warehouse.arrow import Stream
     from dagweave.warehouse.frames import EagerFrontEnd
+    from dagweave.warehouse.tables import Tables
 
 SCHEMA_CHANGE = "dagweave/schema_change"
 ROWS_DELETED = "dagweave/rows_deleted"
@@ -63,12 +64,16 @@ class FrameTypeHandler(DbTypeHandler[Any]):
         cls.as_the_store_does = as_the_store_does
 
     @abstractmethod
+    def tables(self, connection: Any) -> Tables:
+        """The tables that a connection of the engine reaches."""
+
     def write(self, plan: WritePlan, stream: Stream, connection: Any) -> Receipt:
         """Write the rows within the transaction that is open on `connection`."""
+        return self.tables(connection).write(plan, stream)
 
-    @abstractmethod
     def read(self, plan: ReadPlan, connection: Any) -> Stream:
         """Read the rows through `connection`."""
+        return self.tables(connection).read(plan)
 
     def handle_output(
         self, context: OutputContext, table_slice: TableSlice, obj: Any, connection: Any

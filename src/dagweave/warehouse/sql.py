@@ -79,8 +79,21 @@ class Dialect:
     fold: Callable[[str], str]
     quote_mark: str = '"'
     placeholder: str = "?"
+    text: str = "VARCHAR"
     timestamp: str = "TIMESTAMP"
     timestamp_tz: str = "TIMESTAMPTZ"
+    alter_type: str = "ALTER COLUMN {column} SET DATA TYPE {type}"
+    comment: str = "COMMENT ON COLUMN {table}.{column} IS {text}"
+    insert_overwrite: str | None = None
+    """What goes before a table to replace all its rows by those of a query: `INSERT OVERWRITE INTO`.
+    Without it, they are deleted first."""
+    replace_where: bool = False
+    """Whether `INSERT INTO … REPLACE WHERE` and `MERGE` do at once what else are several statements."""
+    or_replace: bool = True
+    """Whether there is `CREATE OR REPLACE TABLE … AS`."""
+    casts: bool = False
+    """Whether `INSERT` turns values into the types of the columns, and refuses those that do not fit.
+    Otherwise they are turned before they are sent."""
 
     def quote(self, identifier: str) -> str:
         """Write an identifier so that the engine takes it as it is spelled.

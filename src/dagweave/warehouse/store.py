@@ -12,10 +12,35 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from dagweave.warehouse.arrow import Schema, Stream
+    from dagweave.warehouse.capabilities import Capabilities
     from dagweave.warehouse.columns import Column
     from dagweave.warehouse.plan import ReadPlan, Receipt, WritePlan
     from dagweave.warehouse.sql import Dialect
     from dagweave.weaving.table_ref import TableRef
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query whose rows stay in the warehouse: what an asset returns to have them made a table there.
+
+    As an input, the query that reads the asset; `str()` puts it into another one.
+
+    Example:
+        ```python
+        from dagster import asset
+        from dagweave.warehouse import Query
+
+        @asset
+        def revenue(orders: Query) -> Query:
+            return Query(f"SELECT day, sum(amount) AS amount FROM ({orders}) GROUP BY day")
+        ```
+    """
+
+    sql: str
+
+    def __str__(self) -> str:
+        """The SQL."""
+        return self.sql
 
 
 class Session(Protocol):
@@ -43,6 +68,11 @@ class TableStore(Protocol):
         """The engine's SQL."""
         ...
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the engine can do of what the family offers."""
+        ...
+
     def locate(self, table: TableRef) -> TableRef:
         """The table as this store names it, with database and location.
 
@@ -55,11 +85,12 @@ class TableStore(Protocol):
         """The columns of a table; `None` if there is none of that name."""
         ...
 
-    def write(self, plan: WritePlan, stream: Stream) -> Receipt:
+    def write(self, plan: WritePlan, rows: Stream | Query) -> Receipt:
         """Carry out a plan, wholly or not at all: others see the old table or the new one.
 
         Raises:
             SchemaMismatch: The frame does not fit the table. No data was touched.
+            InvalidInput: The engine cannot do what the plan says; see `capabilities`.
         """
         ...
 
