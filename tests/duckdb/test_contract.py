@@ -9,15 +9,16 @@ import pytest
 from dagweave.duckdb.connections import database_at
 from dagweave.duckdb.store import DuckDBStore
 from dagweave.testing.warehouse_contract import Warehouse, WarehouseContract
+from dagweave.testing.write_modes_contract import WriteModesContract
 
 
-class TestDuckDBFile(WarehouseContract):
+class TestDuckDBFile(WarehouseContract, WriteModesContract):
     @pytest.fixture
     def warehouse(self, tmp_path: Path) -> Warehouse:
         return Warehouse(DuckDBStore(database_at(str(tmp_path / "contract.duckdb"))))
 
 
-class TestDuckDBInMemory(WarehouseContract):
+class TestDuckDBInMemory(WarehouseContract, WriteModesContract):
     @pytest.fixture
     def warehouse(self) -> Warehouse:
         return Warehouse(DuckDBStore(database_at(":memory:")))

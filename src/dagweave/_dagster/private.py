@@ -21,7 +21,7 @@ from dagster._core.storage.db_io_manager import TablePartitionDimension as Table
 from dagster._core.storage.db_io_manager import TableSlice as TableSlice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from dagster import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         HookContext,
         InputContext,
         OpExecutionContext,
+        OutputContext,
         PartitionsDefinition,
         RepositoryDefinition,
     )
@@ -129,6 +130,21 @@ def run_taken_up(context: OpExecutionContext) -> str | None:
     return known.parent_state.run_id if known is not None and known.parent_state else None
 
 
+def attempts_of_output(context: OutputContext) -> Sequence[str]:
+    """What names the writing of an output: in this run first, then in the run that it takes up.
+
+    Attempts of a step within a run have one name. Private for the reason of `run_taken_up`.
+    """
+    step = getattr(context, "_step_context", None)
+    if step is None:
+        return ()
+    known = getattr(step, "_known_state", None)
+    runs = [context.run_id]
+    if known is not None and known.parent_state:
+        runs.append(known.parent_state.run_id)
+    return [f"{run}/{context.step_key}/{context.name}" for run in runs]
+
+
 class _InOrder(frozenset["AssetCheckKey"]):
     """Check keys that are iterated over in the order in which they were made.
 
@@ -190,6 +206,30 @@ class LargeAssetsDefinition(AssetsDefinition):
     def _check_keys(self) -> AbstractSet[AssetCheckKey]:
         selected = super().check_keys
         return _InOrder.of([spec.key for spec in self.check_specs if spec.key in selected])
+
+
+def function_of(assets_def: AssetsDefinition) -> Callable[..., Any] | None:
+    """The function that a decorator made a definition of; none of a graph.
+
+    Private, since a decorated definition can be called, but does not hand out what was decorated.
+    """
+    compute: Any = getattr(assets_def.node_def, "compute_fn", None)
+    return getattr(compute, "decorated_fn", None)
+
+
+def belonging_to(whole: AssetsDefinition, part: AssetsDefinition) -> AssetsDefinition:
+    """A definition with the resources and hooks of another, whose part it is.
+
+    Private, since publicly resources are given to a decorator, which takes none for a function
+    that names them as arguments.
+    """
+    attributes = whole.get_attributes_dict()
+    own = {name: attributes[name] for name in ("resource_defs", "hook_defs") if attributes[name]}
+    return (
+        LargeAssetsDefinition.dagster_internal_init(**{**part.get_attributes_dict(), **own})
+        if own
+        else part
+    )
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ class DuckDBEngine:
                 yield Staged(source, again=False)
                 return
             name = f"temp.main.{DUCKDB.quote(f'dagweave_rows_{next(_STREAM_NUMBERS)}')}"
-            self.rows(Sql.of("CREATE TABLE ", name, " AS SELECT * FROM ", source))
+            self.rows(Sql.of("CREATE TEMPORARY TABLE ", name, " AS SELECT * FROM ", source))
             try:
                 yield Staged(name, again=True)
             finally:

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from dagster import (
-    AssetKey,
-    ConfigurableIOManagerFactory,
-    DagsterConfigMappingFunctionError,
-    EnvVar,
-    InitResourceContext,
-    IOManagerDefinition,
-)
 from pydantic import Field
 
 from dagweave.duckdb.connections import DEFAULT_LOCK_TIMEOUT_S, database_at
@@ -27,14 +18,20 @@ from dagweave.duckdb.resource import (
     patience_of,
 )
 from dagweave.duckdb.store import DuckDBStore
+from dagweave.warehouse.factory import (
+    WarehouseIOManagerFactory,
+    io_manager_definition,
+    known,
+)
 from dagweave.warehouse.frames import PandasFrames, PolarsFrames
 from dagweave.warehouse.handlers import FrameTypeHandler
-from dagweave.warehouse.io_manager import WarehouseIOManager
 from dagweave.warehouse.locate import asset_table
 from dagweave.warehouse.tables import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from dagster import AssetKey, IOManagerDefinition
 
     from dagweave._dagster.private import DbTypeHandler
     from dagweave.weaving.table_ref import TableRef
@@ -62,7 +59,7 @@ class DuckDBPolarsTypeHandler(_DuckDBTypeHandler, as_the_store_does=True):
     front_end = PolarsFrames()
 
 
-class DuckDBIOManager(ConfigurableIOManagerFactory[Any]):
+class DuckDBIOManager(WarehouseIOManagerFactory):
     """Stores what assets return as tables of a DuckDB database; the base of one's own I/O managers.
 
     A subclass says which types it handles, and what an input without annotation is loaded as:
@@ -84,42 +81,19 @@ class DuckDBIOManager(ConfigurableIOManagerFactory[Any]):
 
     database: str = Field(description=DATABASE)
     connection_config: dict[str, Any] = Field(default={}, description=CONNECTION_CONFIG)
-    # `schema` is a method of every Pydantic model.
-    schema_: str | None = Field(
-        default=None,
-        alias="schema",
-        description="The schema of tables whose asset names none in its metadata.",
-    )
     lock_timeout_s: float = Field(default=DEFAULT_LOCK_TIMEOUT_S, description=LOCK_TIMEOUT_S)
 
-    @staticmethod
-    @abstractmethod
-    def type_handlers() -> Sequence[DbTypeHandler[Any]]:
-        """The handlers of the types that are stored and loaded, one for each type."""
-
-    @staticmethod
-    def default_load_type() -> type[Any] | None:
-        """What an input without annotation is loaded as; `None` takes the only handler's type."""
-        return None
-
-    def create_io_manager(self, context: InitResourceContext) -> WarehouseIOManager:  # noqa: ARG002
-        """The I/O manager for one run, or one step."""
-        return _io_manager(
-            self.type_handlers(),
-            self.default_load_type(),
-            name=cast("str", type(self).__name__),
-            database=self.database,
-            schema=self.schema_,
-            config=self.connection_config,
-            lock_timeout_s=self.lock_timeout_s,
-        )
+    def table_store(self) -> DuckDBStore:
+        """The tables of the database."""
+        patience = patience_of(self.lock_timeout_s)
+        return DuckDBStore(database_at(self.database), dict(self.connection_config), patience)
 
     def table_of(self, asset_key: AssetKey, metadata: Mapping[str, Any]) -> TableRef | None:
         """The table that an asset is stored in, as far as it is known before a run.
 
         An `EnvVar` that is not set leaves open what it would say.
         """
-        return _table_of(asset_key, metadata, _known(self.schema_), _known(self.database))
+        return _table_of(asset_key, metadata, known(self.schema_), known(self.database))
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         """What `repr` shows: no setting's value, and no token in a path."""
@@ -159,29 +133,6 @@ class DuckDBPolarsIOManager(DuckDBIOManager):
         return [DuckDBPolarsTypeHandler()]
 
 
-class _Definition(IOManagerDefinition):
-    """The form that takes its settings by `configured`; knows its tables once it has them."""
-
-    def copy_for_configured(
-        self, description: str | None, config_schema: Any
-    ) -> IOManagerDefinition:
-        """What `configured` returns."""
-        return _Definition(
-            self.resource_fn, config_schema, description=description or self.description
-        )
-
-    def table_of(self, asset_key: AssetKey, metadata: Mapping[str, Any]) -> TableRef | None:
-        """The table that an asset is stored in; `None` if settings are left to the run."""
-        try:
-            settings = cast("Any", self.apply_config_mapping({"config": {}}))
-        except DagsterConfigMappingFunctionError:
-            return None
-        config: Mapping[str, Any] = settings.value["config"] if settings.success else {}
-        if "database" not in config:
-            return None
-        return _table_of(asset_key, metadata, config.get("schema"), config["database"])
-
-
 def build_duckdb_io_manager(
     type_handlers: Sequence[DbTypeHandler[Any]], default_load_type: type[Any] | None = None
 ) -> IOManagerDefinition:
@@ -192,48 +143,11 @@ def build_duckdb_io_manager(
         default_load_type: What an input without annotation is loaded as; if it is not given, the
             only handler's type.
     """
-
-    def duckdb_io_manager(context: InitResourceContext) -> WarehouseIOManager:
-        config: dict[str, Any] = context.resource_config
-        return _io_manager(
-            type_handlers,
-            default_load_type,
-            name="DuckDBIOManager",
-            database=config["database"],
-            schema=config.get("schema"),
-            config=config["connection_config"],
-            lock_timeout_s=config["lock_timeout_s"],
-        )
-
-    return _Definition(
-        duckdb_io_manager,
-        DuckDBIOManager.to_config_schema(),
-        description="Stores what assets return as tables of a DuckDB database.",
-    )
+    return io_manager_definition(DuckDBIOManager, type_handlers, default_load_type)
 
 
 duckdb_pandas_io_manager = build_duckdb_io_manager([DuckDBPandasTypeHandler()])
 duckdb_polars_io_manager = build_duckdb_io_manager([DuckDBPolarsTypeHandler()])
-
-
-def _io_manager(
-    handlers: Sequence[DbTypeHandler[Any]],
-    default_load_type: type[Any] | None,
-    *,
-    name: str,
-    database: str,
-    schema: str | None,
-    config: Mapping[str, Any],
-    lock_timeout_s: float,
-) -> WarehouseIOManager:
-    store = DuckDBStore(database_at(database), dict(config), patience_of(lock_timeout_s))
-    return WarehouseIOManager(
-        name=name,
-        store=store,
-        schema=schema,
-        handlers=handlers,
-        default_load_type=default_load_type,
-    )
 
 
 def _table_of(
@@ -247,7 +161,3 @@ def _table_of(
         return table
     location = absolute(database) if is_file(database) else None
     return replace(table, database=catalog, location=table.location or location)
-
-
-def _known(value: str | None) -> str | None:
-    return value.get_value() if isinstance(value, EnvVar) else value

@@ -31,6 +31,7 @@ from dagweave._kernel.errors import DagweaveError, InvalidInput, SchemaMismatch
 from dagweave.warehouse.arrow import pyarrow
 from dagweave.warehouse.plan import ReadPlan, Receipt, WritePlan
 from dagweave.warehouse.slices import Keys, Slice, Windows
+from dagweave.warehouse.store import Query
 from dagweave.weaving.table_ref import TableRef
 
 if TYPE_CHECKING:
@@ -69,13 +70,24 @@ class Warehouse:
 
     def replace(self, table: str, rows: Any, part: Partition | Slice | None = None) -> Receipt:
         """Write rows, or an Arrow table or stream, in place of a table or of a part of it."""
-        return self.store.write(self.plan(table, part), _stream(rows))
+        return self.write(table, rows, part)
 
-    def plan(self, table: str, part: Partition | Slice | None = None) -> WritePlan:
-        """The plan that `replace` carries out."""
+    def write(
+        self, table: str, rows: Any, part: Partition | Slice | None = None, **how: Any
+    ) -> Receipt:
+        """Write rows, or an Arrow table or stream, or what a query gives.
+
+        Args:
+            how: Further fields of the `WritePlan`.
+        """
+        given = rows if isinstance(rows, Query) else _stream(rows)
+        return self.store.write(self.plan(table, part, **how), given)
+
+    def plan(self, table: str, part: Partition | Slice | None = None, **how: Any) -> WritePlan:
+        """The plan that `write` carries out."""
         where = self.table(table)
         slice_ = part.slice if isinstance(part, Partition) else part
-        return WritePlan(where, slice_)
+        return WritePlan(where, slice_, **how)
 
     def rows(
         self,

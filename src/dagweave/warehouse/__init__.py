@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dagweave._dagster.private import DbTypeHandler, TablePartitionDimension, TableSlice
 from dagweave.warehouse.io_manager import WarehouseIOManager
-from dagweave.warehouse.plan import ReadPlan, Receipt, WritePlan
+from dagweave.warehouse.plan import Mode, Outside, ReadPlan, Receipt, SchemaPolicy, WritePlan
 from dagweave.warehouse.slices import Keys, Slice, Windows
 from dagweave.warehouse.sql import Dialect
-from dagweave.warehouse.store import TableStore
+from dagweave.warehouse.store import Query, TableStore
 
 __all__ = [
     "DbTypeHandler",
     "Dialect",
     "Keys",
+    "Mode",
+    "Outside",
+    "Query",
     "ReadPlan",
     "Receipt",
+    "SchemaPolicy",
     "Slice",
     "TablePartitionDimension",
     "TableSlice",

@@ -210,13 +210,15 @@ def checked(
 
 
 def wider(existing: Column, incoming: Column) -> Column | None:
-    """The type that holds the values of both columns without loss; `None` if neither does.
+    """The incoming column, if it is wider: it holds all values of the existing one, and more.
 
-    Widening is that of the incoming one: `int32` to `int64`, a float to a wider one, a decimal with
-    more digits, a date to a timestamp, an integer to a float that holds all of its values.
+    `int64` is wider than `int32`, a float than one with fewer bits or than an integer that it holds,
+    a decimal than one with fewer digits, a timestamp than a date.
     """
     a, b = _plain(existing.arrow), _plain(incoming.arrow)
     types = pyarrow().types
+    if a == b:
+        return None
     if types.is_decimal(a) and types.is_decimal(b):
         whole = a.precision - a.scale <= b.precision - b.scale
         return incoming if whole and a.scale <= b.scale else None

@@ -90,11 +90,11 @@ def _changed(
     refused: list[Column] = []
     for column in table:
         new = incoming.get(fold(column.name))
-        if new is None or fits(new.arrow, column.arrow):
-            columns.append(column)
-        elif widen and (type_ := wider(column, new)):
+        if new is not None and widen and (type_ := wider(column, new)):
             widened.append(Column(column.name, type_.type, type_.arrow))
             columns.append(widened[-1])
+        elif new is None or fits(new.arrow, column.arrow):
+            columns.append(column)
         else:
             refused.append(column)
     if refused:

@@ -20,7 +20,7 @@ from dagster import (
 
 from dagweave._dagster.metadata import COLUMN_SCHEMA, PARTITION_ROW_COUNT, ROW_COUNT
 from dagweave._dagster.private import DbTypeHandler, TablePartitionDimension, TableSlice
-from dagweave.warehouse.plan import ReadPlan, Receipt, WritePlan
+from dagweave.warehouse.plan import Outside, ReadPlan, Receipt, WritePlan
 from dagweave.warehouse.slices import NOTHING, Keys, Slice, Windows, merged
 from dagweave.weaving.table_ref import TableRef
 
@@ -35,6 +35,15 @@ SCHEMA_CHANGE = "dagweave/schema_change"
 ROWS_DELETED = "dagweave/rows_deleted"
 ROWS_OUTSIDE = "dagweave/rows_outside_partition"
 """The rows written that do not belong to what they were written for; see `Receipt`."""
+ROWS_UPDATED = "dagweave/rows_updated"
+BYTES = "dagweave/bytes"
+"""The size of the frame as Arrow."""
+STATEMENTS = "dagweave/statements"
+SECONDS = "dagweave/seconds"
+SKIPPED = "dagweave/skipped"
+"""Why nothing was written."""
+QUERY_IDS = "dagweave/query_ids"
+QUERY_URL = "dagweave/query_url"
 ROWS_WRITTEN = "dagweave/rows_written"
 """The rows of several partitions written at once: no single partition's count."""
 
@@ -151,12 +160,29 @@ def receipt_metadata(
         found[ROWS_OUTSIDE] = receipt.rows_outside
     if receipt.difference:
         found[SCHEMA_CHANGE] = MetadataValue.json(receipt.difference.to_metadata())
-    return found
+    if receipt.statements:
+        found |= {STATEMENTS: receipt.statements, SECONDS: round(receipt.seconds, 3)}
+    optional: dict[str, Any] = {
+        ROWS_UPDATED: receipt.rows_updated,
+        BYTES: receipt.bytes,
+        SKIPPED: receipt.skipped,
+        QUERY_IDS: ", ".join(receipt.query_ids) or None,
+        QUERY_URL: MetadataValue.url(receipt.url) if receipt.url else None,
+    }
+    return found | {key: value for key, value in optional.items() if value is not None}
 
 
 def report(context: OutputContext, plan: WritePlan, receipt: Receipt) -> None:
     """Log what of a write the user may not expect."""
-    if receipt.rows_outside:
+    if receipt.skipped:
+        context.log.info("%s was not written: %s", plan, receipt.skipped)
+    if receipt.rows_outside and plan.outside is Outside.DROP:
+        context.log.warning(
+            "%s rows were left out, since they do not belong to %s by its partition_expr.",
+            receipt.rows_outside,
+            plan,
+        )
+    elif receipt.rows_outside:
         context.log.warning(
             "%s of %s rows written to %s do not belong to it by its partition_expr. "
             "Materializing it again would write them a second time. Filter them out before "

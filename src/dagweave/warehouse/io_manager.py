@@ -9,6 +9,7 @@ from dagster import InputContext, IOManager, OutputContext
 
 from dagweave._dagster.failures import failures
 from dagweave._dagster.metadata import STORAGE_KIND
+from dagweave._dagster.private import attempts_of_output
 from dagweave._kernel.errors import InvalidInput
 from dagweave.warehouse.frames import (
     READABLE_TYPES,
@@ -21,7 +22,8 @@ from dagweave.warehouse.handlers import receipt_metadata, report, table_slice_of
 from dagweave.warehouse.locate import asset_table, op_output_table, plain
 from dagweave.warehouse.partitions import input_slice, output_slice
 from dagweave.warehouse.plan import ReadPlan, Receipt, WritePlan
-from dagweave.warehouse.store import Source
+from dagweave.warehouse.store import Query, Source
+from dagweave.warehouse.ways import Way
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,6 +45,7 @@ class WarehouseIOManager(IOManager):
             written and loaded all the same.
         default_load_type: What an input without annotation is loaded as; `None` takes the only
             type of the only handler.
+        way: How outputs are written whose metadata does not say it.
     """
 
     name: str
@@ -50,6 +53,7 @@ class WarehouseIOManager(IOManager):
     schema: str | None = None
     handlers: Sequence[DbTypeHandler[Any]] = ()
     default_load_type: type[Any] | None = None
+    way: Way = field(default_factory=Way)
     _own: dict[type[Any], DbTypeHandler[Any]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -89,7 +93,9 @@ class WarehouseIOManager(IOManager):
                 )
             plan = self._write_plan(context)
             type_ = cast("type[Any]", type(obj))
-            if handler := self._handler_of(type_):
+            if isinstance(obj, Query):
+                metadata = self._written(context, plan, self.store.write(plan, obj), [])
+            elif handler := self._handler_of(type_):
                 metadata = self._write_by_handler(context, plan, handler, obj)
             elif exporter := exporter_of(type_):
                 metadata = self._write_frame(context, plan, exporter, obj)
@@ -115,6 +121,9 @@ class WarehouseIOManager(IOManager):
             load_type: Any = context.dagster_type.typing_type
             if load_type is Any and self.default_load_type is not None:
                 load_type = self.default_load_type
+            if load_type is Query:
+                with self.store.connected() as session:
+                    return Query(session.query(plan))
             if handler := self._handler_of(load_type):
                 with self.store.connected() as session:
                     table_slice = table_slice_of(plan.table, plan.slice, plan.columns)
@@ -126,11 +135,15 @@ class WarehouseIOManager(IOManager):
     def _write_plan(self, context: OutputContext) -> WritePlan:
         metadata = context.definition_metadata
         kind = self.store.dialect.kind
-        if not context.has_asset_key:
+        if context.has_asset_key:
+            table = asset_table(context.asset_key.path, metadata, kind=kind, schema=self.schema)
+            plan = WritePlan(self.store.locate(table), output_slice(context, metadata))
+        else:
             table = op_output_table(context.name, metadata, kind=kind, schema=self.schema)
-            return WritePlan(self.store.locate(table))
-        table = asset_table(context.asset_key.path, metadata, kind=kind, schema=self.schema)
-        return WritePlan(self.store.locate(table), output_slice(context, metadata))
+            plan = WritePlan(self.store.locate(table))
+        what = _output(context)
+        way = Way.of(context.output_metadata, where=what).over(Way.of(metadata, where=what))
+        return way.over(self.way).planned(plan, attempts_of_output(context))
 
     def _write_frame(
         self, context: OutputContext, plan: WritePlan, exporter: Exporter, frame: Any
@@ -139,9 +152,18 @@ class WarehouseIOManager(IOManager):
         stream = exporter.to_stream(frame)
         if not stream.schema.names:
             return self._write_nothing(context, plan)
-        receipt = self.store.write(plan, stream)
+        return self._written(context, plan, self.store.write(plan, stream), columns)
+
+    def _written(
+        self,
+        context: OutputContext,
+        plan: WritePlan,
+        receipt: Receipt,
+        columns: Sequence[tuple[str, str]],
+    ) -> dict[str, Any]:
         report(context, plan, receipt)
-        return receipt_metadata(context, receipt, columns) | {"Query": receipt.query}
+        query = {"Query": receipt.query} if receipt.query else {}
+        return receipt_metadata(context, receipt, columns) | query
 
     def _write_nothing(self, context: OutputContext, plan: WritePlan) -> dict[str, Any]:
         context.log.warning(
@@ -189,7 +211,11 @@ class WarehouseIOManager(IOManager):
         return next((self._own[each] for each in mro if each in self._own), None)
 
     def _unknown(self, type_: object, instead: str) -> InvalidInput:
-        known = [*(each.__name__ for each in self._own), *READABLE_TYPES]
+        known = [
+            *(each.__name__ for each in self._own),
+            *READABLE_TYPES,
+            "dagweave.warehouse.Query",
+        ]
         return InvalidInput(
             f"{self.name} does not have a handler for type {type_!r}.",
             seen=f"It has handlers for {', '.join(known)}.",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dagweave.warehouse.plan import WritePlan
     from dagweave.warehouse.slices import Condition
     from dagweave.warehouse.tables import Tables
+    from dagweave.weaving.table_ref import TableRef
 
 ZONE_NOTE: Final = "time zone: "
 """What begins a column's comment that says in which time zone its times were written.
@@ -292,9 +293,7 @@ class Writing:
                 note = ZONE_NOTE + zone
                 batch.run(statements.comment(dialect, table, intent.names[name], note))
         if self.plan.mode is Mode.APPEND and self.plan.once:
-            at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-            book = replace(table, name=statements.BOOK)
-            batch.run(statements.book(dialect, book, table.name, self.plan.once[0], at))
+            batch.run(self._entry())
 
     def _is_booked(self) -> bool:
         """Whether an attempt of this append has been carried out."""
@@ -306,8 +305,25 @@ class Writing:
             with engine.batch() as batch:
                 batch.run(statements.create_book(engine.dialect, book))
             return False
-        booked = statements.booked(engine.dialect, book, plan.table.name, plan.once)
-        return engine.count(booked) > 0
+        own, *earlier = plan.once
+        if self._is_in(book, [own]):
+            return True
+        if not earlier or not self._is_in(book, earlier):
+            return False
+        # Whoever takes up this run knows this run's name alone.
+        with engine.batch() as batch:
+            batch.run(self._entry())
+        return True
+
+    def _is_in(self, book: TableRef, writes: Sequence[str]) -> bool:
+        dialect, table = self._engine.dialect, self.plan.table
+        return self._engine.count(statements.booked(dialect, book, table.name, writes)) > 0
+
+    def _entry(self) -> Sql:
+        table = self.plan.table
+        at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        book = replace(table, name=statements.BOOK)
+        return statements.book(self._engine.dialect, book, table.name, self.plan.once[0], at)
 
     def _receipt(
         self,
