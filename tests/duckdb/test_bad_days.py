@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -21,12 +23,12 @@ from dagweave.warehouse.plan import WritePlan
 from dagweave.weaving import TableRef
 
 WRITER = """
-import os, random, resource, signal, sys, time
+import itertools, os, random, resource, signal, sys, time
 import duckdb
 import pyarrow as pa
 from dagweave.duckdb.connections import database_at
 from dagweave.duckdb.store import DuckDBStore
-from dagweave.warehouse.plan import ReadPlan, WritePlan
+from dagweave.warehouse.plan import Mode, ReadPlan, WritePlan
 from dagweave.warehouse.slices import Keys, Slice
 from dagweave.weaving import TableRef
 
@@ -137,37 +139,77 @@ def test_a_small_disk_that_fills_up_loses_nothing(small_disk: Path) -> None:
     assert_as_before(database)
 
 
-def test_a_writer_that_is_killed_leaves_the_old_rows_or_the_new(database: str) -> None:
+KILLED = """
+    text = [os.urandom(100).hex() for _ in range(3_000)]
+    monday = pa.table({"day": ["monday"] * 3_000, "text": text})
+
+    def write_for_ever():
+        for n in itertools.count():
+            store.write(plan(n), monday.to_reader(max_chunksize=500))
+
+    def tell():
+        with duckdb.connect(sys.argv[1]) as connection:
+            print([connection.execute(asked).fetchall() for asked in questions], flush=True)
+
+    random.seed(7)
+    for _ in range(kills):
+        writer = in_a_process_of_its_own(write_for_ever)
+        time.sleep(random.uniform(0.0, 0.12))
+        os.kill(writer, signal.SIGKILL)
+        os.waitpid(writer, 0)
+        os.waitpid(in_a_process_of_its_own(tell), 0)
+"""
+BY_DAY = "SELECT day, count(*) FROM t GROUP BY 1 ORDER BY 1"
+
+
+def kill_writers(database: str, plan: str, kills: int, *questions: str) -> list[list[Any]]:
+    """Kill so many writers, each at some moment; return what the table answers after each."""
     make_table(database)
+    given = f"plan = lambda n: {plan}\nkills = {kills}\nquestions = {questions!r}\n"
 
-    printed = run_writer(
-        """
-        def write_for_ever(plan):
-            while True:
-                store.write(plan, rows(3))
+    printed = run_writer(given + textwrap.dedent(KILLED), database)
 
-        def count():
-            with duckdb.connect(sys.argv[1]) as connection:
-                print(connection.execute("SELECT day, count(*) FROM t GROUP BY 1 ORDER BY 1").fetchall(), flush=True)
+    found = [ast.literal_eval(line) for line in printed.splitlines()]
+    assert len(found) == kills
+    return found
 
-        random.seed(7)
-        for plan in [part("monday")] * 12 + [WritePlan(table)] * 12:
-            writer = in_a_process_of_its_own(lambda: write_for_ever(plan))
-            time.sleep(random.uniform(0.0, 0.6))
-            os.kill(writer, signal.SIGKILL)
-            os.waitpid(writer, 0)
-            os.waitpid(in_a_process_of_its_own(count), 0)
-        """,
-        database,
-    )
 
-    seen = printed.splitlines()
-    assert len(seen) == 24
-    assert set(seen[:12]) <= {
-        "[('monday', 10), ('tuesday', 10)]",
-        "[('monday', 30000), ('tuesday', 10)]",
-    }
-    assert set(seen[12:]) <= {*seen[:12], "[('monday', 30000)]"}
+def test_a_writer_that_is_killed_leaves_the_old_slice_or_the_new(database: str) -> None:
+    found = kill_writers(database, "part('monday')", 80, BY_DAY)
+
+    old, new = [[("monday", n), ("tuesday", 10)] for n in (10, 3_000)]
+    assert all(told in ([old], [new]) for told in found)
+    assert [new] in found
+
+
+def test_a_writer_that_is_killed_leaves_the_old_table_or_the_new(database: str) -> None:
+    found = kill_writers(database, "WritePlan(table)", 80, BY_DAY)
+
+    old, new = [("monday", 10), ("tuesday", 10)], [("monday", 3_000)]
+    assert all(told in ([old], [new]) for told in found)
+    assert [new] in found
+
+
+def test_a_writer_that_is_killed_has_added_rows_wholly_or_not_at_all(database: str) -> None:
+    once = "(f'{os.getpid()}/{n}',)"
+    plan = f"WritePlan(table, mode=Mode.APPEND, once={once})"
+    booked = "SELECT count(*) FROM information_schema.tables WHERE table_name = 'dagweave_writes'"
+
+    found = kill_writers(database, plan, 40, "SELECT count(*) FROM t", booked)
+
+    with duckdb.connect(database) as connection:
+        [(writes,)] = connection.execute("SELECT count(*) FROM dagweave_writes").fetchall()
+    assert all((count - 20) % 3_000 == 0 for [(count,)], _ in found)
+    assert found[-1][0] == [(20 + writes * 3_000,)]
+    assert writes > 0
+
+
+def test_a_writer_that_is_killed_has_merged_all_rows_or_none(database: str) -> None:
+    plan = "WritePlan(table, mode=Mode.MERGE, keys=('day', 'text'))"
+
+    found = kill_writers(database, plan, 20, "SELECT count(*) FROM t")
+
+    assert all(count in {20, 3_020} for [[(count,)]] in found)
 
 
 def test_four_processes_write_to_one_file_in_turn(database: str) -> None:

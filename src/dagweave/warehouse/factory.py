@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from dagster import (
     ConfigurableIOManagerFactory,
@@ -12,7 +12,7 @@ from dagster import (
     InitResourceContext,
     IOManagerDefinition,
 )
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dagweave.warehouse.io_manager import WarehouseIOManager
 from dagweave.warehouse.ways import MODE, OUTSIDE, POLICY, Way
@@ -52,6 +52,11 @@ class WarehouseIOManagerFactory(ConfigurableIOManagerFactory[Any]):
         "written for: warn (the default), refuse, drop.",
     )
 
+    @model_validator(mode="after")
+    def _check_way(self) -> Self:
+        self._way()
+        return self
+
     @staticmethod
     @abstractmethod
     def type_handlers() -> Sequence[DbTypeHandler[Any]]:
@@ -72,16 +77,24 @@ class WarehouseIOManagerFactory(ConfigurableIOManagerFactory[Any]):
 
     def create_io_manager(self, context: InitResourceContext) -> WarehouseIOManager:  # noqa: ARG002
         """The I/O manager for one run, or one step."""
-        name = cast("str", type(self).__name__)
-        said = {MODE: self.write_mode, POLICY: self.schema_policy, OUTSIDE: self.rows_outside}
         return WarehouseIOManager(
-            name=name,
+            name=self._name,
             store=self.table_store(),
             schema=self.schema_,
             handlers=self.type_handlers(),
             default_load_type=self.default_load_type(),
-            way=Way.of(said, where=name),
+            way=self._way(),
         )
+
+    @property
+    def _name(self) -> str:
+        return cast("str", type(self).__name__)
+
+    def _way(self) -> Way:
+        said = {MODE: self.write_mode, POLICY: self.schema_policy, OUTSIDE: self.rows_outside}
+        # What an EnvVar says is not known before a run.
+        known = {key: value for key, value in said.items() if not isinstance(value, EnvVar)}
+        return Way.of(known, where=self._name)
 
 
 class _Definition(IOManagerDefinition):

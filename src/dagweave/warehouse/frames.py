@@ -246,6 +246,31 @@ class ArrowStreams:
         return pyarrow().table({}).to_reader()
 
 
+class DuckDBRelations:
+    """`duckdb.DuckDBPyRelation`: a query of DuckDB's own, over rows of any warehouse."""
+
+    def type(self) -> type[Any]:
+        """The class of its frames."""
+        return _library("duckdb").DuckDBPyRelation
+
+    def to_stream(self, frame: Any) -> Stream:
+        """What the query gives, as it runs."""
+        return _imported(frame, self.columns(frame))
+
+    def columns(self, frame: Any) -> list[tuple[str, str]]:
+        """Name and type of each column."""
+        return [(name, str(type_)) for name, type_ in zip(frame.columns, frame.types, strict=True)]
+
+    def from_source(self, source: Source) -> Any:
+        """A relation over the source's rows, in memory: DuckDB may go over them more than once."""
+        with source.open() as stream:
+            return _library("duckdb").from_arrow(stream.read_all())
+
+    def empty(self) -> Any:
+        """A relation without rows; DuckDB has none without columns."""
+        return _library("duckdb").sql("SELECT 1 AS nothing WHERE FALSE")
+
+
 class ArrowExporters:
     """Whatever exports an Arrow stream (`__arrow_c_stream__`). Can be written, not asked for."""
 
@@ -266,11 +291,13 @@ _BY_CLASS: dict[tuple[str, str], FrontEnd] = {
     ("pandas", "DataFrame"): PandasFrames(),
     ("polars", "DataFrame"): PolarsFrames(),
     ("polars", "LazyFrame"): PolarsLazyFrames(),
+    ("duckdb", "DuckDBPyRelation"): DuckDBRelations(),
+    ("_duckdb", "DuckDBPyRelation"): DuckDBRelations(),
     ("pyarrow", "Table"): ArrowTables(),
     ("pyarrow", "RecordBatchReader"): ArrowStreams(),
 }
 
-READABLE_TYPES = tuple(".".join(names) for names in _BY_CLASS)
+READABLE_TYPES = tuple(".".join(names) for names in _BY_CLASS if not names[0].startswith("_"))
 """What an input may be annotated with, for errors and documents."""
 
 
