@@ -13,7 +13,9 @@ import pytest
 from dagweave.duckdb.connections import database_at
 from dagweave.duckdb.store import DuckDBStore
 from dagweave.testing.warehouse_contract import MONDAY, Warehouse, WarehouseContract
-from dagweave.warehouse.plan import ReadPlan, WritePlan
+from dagweave.testing.write_modes_contract import WriteModesContract
+from dagweave.warehouse.capabilities import all_but, never
+from dagweave.warehouse.plan import Mode, Outside, ReadPlan, WritePlan
 
 
 @dataclass
@@ -65,7 +67,30 @@ class KeepsWhatAnotherWriterLeft(Broken):
             yield session
 
 
+class ForgetsTheRun(Broken):
+    def write(self, plan: WritePlan, stream: Any) -> Any:
+        return self.good.write(replace(plan, once=()), stream)
+
+
+class AddsWhereItShouldMerge(Broken):
+    def write(self, plan: WritePlan, stream: Any) -> Any:
+        mode = Mode.APPEND if plan.mode is Mode.MERGE else plan.mode
+        return self.good.write(replace(plan, mode=mode), stream)
+
+
+class WritesWhatShouldBeLeftOut(Broken):
+    def write(self, plan: WritePlan, stream: Any) -> Any:
+        return self.good.write(replace(plan, outside=Outside.WARN), stream)
+
+
+class DeclaresLessThanItDoes(Broken):
+    @property
+    def capabilities(self) -> Any:
+        return all_but(MERGE=never("It is not meant to."))
+
+
 CONTRACT = WarehouseContract()
+MODES = WriteModesContract()
 
 
 @pytest.mark.parametrize(
@@ -99,6 +124,18 @@ CONTRACT = WarehouseContract()
             KeepsWhatAnotherWriterLeft,
             CONTRACT.test_an_error_in_another_writer_brings_the_rows_back,
         ),
+        (ForgetsTheRun, MODES.test_an_append_that_is_tried_again_adds_its_rows_once),
+        (
+            AddsWhereItShouldMerge,
+            MODES.test_merged_rows_update_those_with_their_keys_and_add_the_others,
+        ),
+        (
+            WritesWhatShouldBeLeftOut,
+            lambda warehouse: MODES.test_rows_of_another_partition_may_be_refused_or_left_out(
+                warehouse, there=True
+            ),
+        ),
+        (DeclaresLessThanItDoes, MODES.test_a_merge_by_all_columns_adds_what_is_new),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
