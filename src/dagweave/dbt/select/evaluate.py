@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
 
 from dagweave.dbt.manifest import paused_gc
-from dagweave.dbt.select.expression import EVERYTHING, Criterion, read
+from dagweave.dbt.select.expression import EVERYTHING, Criterion, parse, read
 from dagweave.dbt.select.methods import METHODS, candidates
 
 if TYPE_CHECKING:
@@ -76,13 +76,12 @@ class _Edges:
 
     def __init__(self, manifest: Manifest) -> None:
         nodes = ((id_, manifest.node(id_)) for id_ in manifest.ids())
-        # Hooks stand among the nodes, but are run by the command, not by selection.
-        members = {
-            id_: node.parents
-            for id_, node in nodes
-            if node.config.enabled is not False and node.resource_type != "operation"
-        }
+        members = {id_: node.parents for id_, node in nodes if node.config.enabled is not False}
         self.members = frozenset(members)
+        # They lead from node to node, but are run by the command, not by selection.
+        self.hooks = frozenset(
+            id_ for id_ in manifest.ids("nodes") if manifest.node(id_).resource_type == "operation"
+        )
         self._refers_to = members
 
     @cached_property
@@ -123,7 +122,7 @@ class _Graph:
     def select(self, spec: Spec) -> Selected:
         """Evaluate a whole selection."""
         direct, _ = self._evaluate(spec)
-        return Selected(direct, tuple(self.unmatched))
+        return Selected(direct - self.edges.hooks, tuple(self.unmatched))
 
     def _evaluate(self, spec: Spec) -> tuple[frozenset[str], frozenset[str]]:
         """What is selected, and the tests that would be if their other parents were, too."""
@@ -135,13 +134,16 @@ class _Graph:
         combine = _COMBINE[spec.how]
         direct = reduce(combine, (direct for direct, _ in bundles))
         waiting = reduce(combine, (direct | indirect for direct, indirect in bundles))
-        reachable = self._buildable(direct) if self.indirect == "buildable" else direct
-        if self.indirect in ("cautious", "buildable"):
+        # What YAML combines brings no more tests than its parts do, whatever the mode.
+        if spec.on_command_line and self.indirect in ("cautious", "buildable"):
+            reachable = direct
+            if self.indirect == "buildable":
+                reachable = direct | self._walk(direct, self.edges.parents, math.inf)
             direct |= {id_ for id_ in waiting if self._tests_only(id_, reachable)}
         return direct, waiting
 
     def _evaluate_one(self, criterion: Criterion) -> tuple[frozenset[str], frozenset[str]]:
-        if criterion.raw == EVERYTHING and criterion.indirect is None:
+        if criterion == _EVERYTHING:
             # All but sources, and so with all tests.
             return self.edges.members.difference(self.manifest.ids("sources")), frozenset()
         found = frozenset(METHODS[criterion.sought.method](self.manifest, criterion.sought))
@@ -201,6 +203,7 @@ class _Graph:
         return f"{criterion.raw!r} matches nothing in {self.manifest}.{hint}"
 
 
+_EVERYTHING: Final = parse(EVERYTHING)
 _COMBINE: Final[Mapping[str, Callable[[frozenset[str], frozenset[str]], frozenset[str]]]] = {
     "union": frozenset[str].union,
     "intersection": frozenset[str].intersection,

@@ -55,6 +55,8 @@ class Combined:
 
     how: Literal["union", "intersection", "difference"]
     parts: tuple[Spec, ...]
+    on_command_line: bool = False
+    """Whether tests whose parents are selected by several of its parts come along."""
 
 
 Spec: TypeAlias = Criterion | Combined
@@ -80,10 +82,12 @@ def read(manifest: Manifest, *, select: str, exclude: str, selector: str) -> Spe
 
 def _union(expression: str) -> Spec:
     parts = (
-        Combined("intersection", tuple(parse(part) for part in word.split(",")))
+        Combined(
+            "intersection", tuple(parse(part) for part in word.split(",")), on_command_line=True
+        )
         for word in expression.split()
     )
-    return Combined("union", tuple(parts))
+    return Combined("union", tuple(parts), on_command_line=True)
 
 
 def parse(text: str) -> Criterion:
@@ -159,8 +163,9 @@ def _defined(manifest: Manifest, said: Any, within: tuple[str, ...]) -> Spec:
     for how in ("union", "intersection"):
         if how in definition:
             parts = cast("Sequence[Any]", definition[how])
-            kept = [_defined(manifest, part, within) for part in parts if not _excludes(part)]
-            return _without(manifest, Combined(how, tuple(kept)), parts, within)
+            excluding = [part for part in parts if _excludes(manifest, part)]
+            kept = [_defined(manifest, part, within) for part in parts if part not in excluding]
+            return _without(manifest, Combined(how, tuple(kept)), excluding, within)
     if len(definition) == 1:
         [(method, value)] = definition.items()
         return _criterion(f"{method}:{value}", {"method": method, "value": value})
@@ -175,8 +180,16 @@ def _defined(manifest: Manifest, said: Any, within: tuple[str, ...]) -> Spec:
     return _without(manifest, base, [definition], within)
 
 
-def _excludes(part: Any) -> bool:
-    return isinstance(part, dict) and set(cast("dict[str, Any]", part)) == {"exclude"}
+def _excludes(manifest: Manifest, part: Any) -> bool:
+    """Whether one of several parts says what to leave out of the others.
+
+    To dbt it does if it has an exclusion, even if it names a method as well. What it names through
+    a selector is whole, though; the manifest has it in the place of the name.
+    """
+    if not isinstance(part, dict) or "exclude" not in part:
+        return False
+    selectors: Mapping[str, Any] = manifest.get("selectors") or {}
+    return "method" not in part or all(part != each["definition"] for each in selectors.values())
 
 
 def _without(manifest: Manifest, base: Spec, parts: Iterable[Any], within: tuple[str, ...]) -> Spec:

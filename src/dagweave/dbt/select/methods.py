@@ -37,6 +37,11 @@ RESOURCE_TYPES: Final = frozenset(
     }
 )
 
+_NEVER_SELECTED: Final = frozenset(
+    {"doc", "fixture", "group", "macro", "operation", "rpc", "sql_operation"}
+)
+"""dbt knows them as resource types, too."""
+
 _WILDCARDS: Final = frozenset("*?[]")
 
 
@@ -98,7 +103,9 @@ def _fqn_fits(fqn: Sequence[str], value: str, *, versioned: bool) -> bool:
 
 def _tag(manifest: Manifest, sought: Sought) -> Iterator[str]:
     fits = _matches(str(sought.value))
-    for id_, node in _nodes(manifest):
+    # A semantic model has tags in its configuration, but dbt does not select by them.
+    sections = [name for name in NODE_SECTIONS if name != "semantic_models"]
+    for id_, node in _nodes(manifest, *sections):
         if any(fits(tag) for tag in node.all_tags):
             yield id_
 
@@ -148,15 +155,19 @@ def _parts(sought: Sought, parts: list[str], wanted: int) -> list[str]:
 
 
 def _path(manifest: Manifest, sought: Sought) -> Iterator[str]:
-    pattern = PurePosixPath(str(sought.value)).parts
+    value = str(sought.value)
+    pattern = PurePosixPath(value).parts
+    if value.startswith("/"):
+        raise InvalidInput(
+            f"The dbt selection 'path:{value}' is absolute.",
+            remedy="Write the path as it is in the project: path:models/marts",
+        )
     # dbt looks for the pattern in the project's own folder, and compares paths with what it finds.
-    own = {
-        path
-        for _, node in _nodes(manifest)
-        if node.package_name == manifest.project_name
-        for file in _files(node)
-        for path in (file, *file.parents)
-    }
+    nodes = (node for _, node in _nodes(manifest) if node.package_name == manifest.project_name)
+    files = {file for node in nodes for file in _files(node)}
+    own = {folder for file in files for folder in file.parents}
+    if not value.endswith(("/", "**")):
+        own |= files
     found = {path for path in own if _glob_fits(pattern, path.parts)}
     for id_, node in _nodes(manifest):
         file, *patch = _files(node)
@@ -252,7 +263,7 @@ def _test_type(manifest: Manifest, sought: Sought) -> Iterator[str]:
 
 
 def _resource_type(manifest: Manifest, sought: Sought) -> Iterator[str]:
-    if sought.value not in RESOURCE_TYPES:
+    if sought.value not in RESOURCE_TYPES | _NEVER_SELECTED:
         raise InvalidInput(
             f"There is no dbt resource type {sought.value!r}.",
             remedy=f"Use one of: {', '.join(sorted(RESOURCE_TYPES))}",
@@ -279,7 +290,8 @@ def _version_kind(node: Node) -> str | None:
         return "none"
     if version == latest:
         return "latest"
-    if latest is None:
+    # To dbt, 0 is no version here.
+    if not (version and latest):
         return None
     try:
         newer = float(version) > float(latest)
