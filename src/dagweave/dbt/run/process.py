@@ -11,7 +11,7 @@ import threading
 import weakref
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import IO, TYPE_CHECKING, Final, Protocol
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 from dagweave._kernel.errors import InvalidInput
 from dagweave._kernel.redact import redact
@@ -88,7 +88,7 @@ class SubprocessRunner:
             InvalidInput: It cannot be started; says why.
         """
         try:
-            return subprocess.Popen(
+            return _Guarded(
                 argv,
                 cwd=cwd,
                 env=env,
@@ -99,7 +99,7 @@ class SubprocessRunner:
                 start_new_session=True,
                 # Started in the background of a script, we ignore interrupts, and dbt would, too. The
                 # function takes no lock, so that other threads cannot make it wait.
-                preexec_fn=_take_interrupts if _ignores_interrupts() else None,  # noqa: PLW1509
+                preexec_fn=_take_interrupts if _ignores_interrupts() else None,
             )
         except OSError as error:
             too_long = error.errno == errno.E2BIG
@@ -114,11 +114,64 @@ class SubprocessRunner:
             ) from error
 
 
+# Hears of our end by its input, which then ends without the word that dbt has ended.
+_GUARD: Final = """
+read -r word && exit
+kill -INT "-$1" || exit
+for second in $(seq "$2"); do sleep 1; kill -0 "-$1" || exit; done
+kill -KILL "-$1"
+"""
+_SHELL: Final = "/bin/sh"
+
+
+class _Guarded(subprocess.Popen[bytes]):
+    """A process that ends with ours, even if we are killed.
+
+    Without it, dbt would go on writing to the warehouse while a retry of the run does the same. A
+    shell of a few lines stands by, since the kernel can only tell a child of the end of the thread
+    that started it.
+    """
+
+    def __init__(self, argv: Sequence[str], **options: Any) -> None:
+        self._guards: list[subprocess.Popen[bytes]] = []
+        super().__init__(argv, **options)
+        # Where there is no shell, there is no guard.
+        with suppress(OSError):
+            guard = subprocess.Popen(
+                [_SHELL, "-c", _GUARD, "dbt-guard", str(self.pid), f"{TERMINATION_TIMEOUT_S:.0f}"],
+                cwd="/",
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            self._guards.append(guard)
+
+    def poll(self) -> int | None:
+        code = super().poll()
+        if code is not None:
+            self._dismiss()
+        return code
+
+    def wait(self, timeout: float | None = None) -> int:
+        code = super().wait(timeout)
+        self._dismiss()
+        return code
+
+    def _dismiss(self) -> None:
+        # Several threads may come here; one of them finds it.
+        with suppress(IndexError):
+            guard = self._guards.pop()
+            with suppress(OSError):
+                guard.communicate(b"ended\n")
+
+
 class DbtProcess:
     """A running dbt, whose output is read at once, whether or not anybody wants it yet.
 
     dbt stops at a full pipe. What it prints waits here instead, so that it never waits for Dagster.
-    A dbt that is forgotten, or still runs when this process ends, is interrupted. Without a `runner`
+    A dbt that is forgotten, or still runs when this process ends or is killed, is interrupted, and
+    killed if it does not stop. Without a `runner`
     it is a process of its own.
 
     Raises:
