@@ -105,6 +105,29 @@ def test_a_defs_folder_loads_and_a_model_is_built(dg: Dg, shop_dir: Path):
     assert built.metadata["dagster/row_count"].value == 2
 
 
+@pytest.mark.parametrize(("granularity", "count"), [("model", 8), ("group", 8), (None, 1)], ids=str)
+def test_a_project_is_as_many_steps_as_it_says(
+    dg: Dg, shop_dir: Path, granularity: str | None, count: int
+):
+    dg.says("shop", project=str(shop_dir), granularity=granularity, op={"pool": "duckdb"})
+
+    graph = dg.load().resolve_asset_graph()
+
+    steps = [each for each in graph.assets_defs if each.is_executable]
+    assert len(steps) == count
+    assert {step.op.pool for step in steps} == {"duckdb"}
+    chosen = [step for step in steps if AssetKey("countries") in step.keys]
+    result = materialize(chosen, selection=AssetSelection.assets("countries"))
+    [step] = {event.step_key for event in result.all_events if event.is_step_success}
+    assert step == ("shop__countries" if granularity else "shop")
+
+
+def test_a_selection_that_matches_nothing_is_no_steps(dg: Dg, shop_dir: Path):
+    dg.says("shop", project=str(shop_dir), granularity="model", select="tag:nowhere")
+
+    assert names(dg.load()) == set()
+
+
 def test_paths_are_relative_to_the_file_that_says_them(dg: Dg, shop_dir: Path):
     shop_dir.rename(dg.package / "defs" / "shop_dbt")
     dg.says("mine", project={"project_dir": "../shop_dbt", "target": "other"}, select="countries")

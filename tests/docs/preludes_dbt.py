@@ -66,13 +66,13 @@ from pathlib import Path
 
 from dagster import (
     AssetExecutionContext, AssetSelection, DailyPartitionsDefinition, Definitions,
-    ScheduleDefinition, asset, define_asset_job,
+    ScheduleDefinition, asset, define_asset_job, in_process_executor,
 )
 from dagster.components import build_defs_for_component
 from dagweave.dbt import (
     DagsterDbtTranslator, DbtCliResource, DbtProject, DbtProjectComponent,
     build_dbt_asset_selection, build_dbt_source_freshness_checks,
-    build_schedule_from_dbt_selection, dbt_assets, partition_args,
+    build_schedule_from_dbt_selection, dbt_assets, partition_args, split_dbt_assets,
 )
 from dagweave.weaving import weave
 
@@ -112,6 +112,20 @@ print(*sorted(key.to_user_string() for key in _defs.resolve_asset_graph().materi
 PRELUDES: dict[str, dict[str, Any]] = {
     "dbt-first": {"files": PROJECT, "materialize": True, "expect": "orders"},
     "dbt-parts": {"code": NAMES, "files": PARSED, "after": DEFINED, "expect": "orders"},
+    # A real project, which is run.
+    "dbt-steps": {
+        "code": NAMES + "project.prepare_if_dev()\n",
+        "files": PROJECT,
+        "after": "assert [step.op.name for step in defs.assets] == ['shop__orders']",
+        "materialize": True,
+        "expect": "orders",
+    },
+    "dbt-steps-pools": {
+        "code": NAMES,
+        "files": PARSED,
+        "after": "print(*(f'{step.op.name} in {step.op.pool}' for step in steps))",
+        "expect": "shop__stg_orders in warehouse shop__orders in warehouse",
+    },
     "dbt-fresh": {"code": NAMES + SHOP, "files": PARSED, "after": DEFINED, "expect": "orders"},
     "dbt-state": {
         "code": NAMES + STATE,

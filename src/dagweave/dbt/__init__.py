@@ -33,6 +33,7 @@ from dagweave.dbt.selection import (
     build_dbt_asset_selection,
     build_schedule_from_dbt_selection,
 )
+from dagweave.dbt.steps import split_dbt_assets
 from dagweave.dbt.translator import DagsterDbtTranslator, DagsterDbtTranslatorSettings
 
 __all__ = [
@@ -63,4 +64,5 @@ __all__ = [
     "get_asset_keys_by_output_name_for_source",
     "group_from_dbt_resource_props_fallback_to_directory",
     "partition_args",
+    "split_dbt_assets",
 ]

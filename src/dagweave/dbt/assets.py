@@ -172,7 +172,9 @@ def get_asset_key_for_model(dbt_assets: Sequence[AssetsDefinition], model_name: 
     origin = Origin.of_the_one(dbt_assets)
     named = models_named(origin.manifest, model_name)
     # Its key here, which may have been changed since; of a node that is not here, the translator's.
-    here = {str(spec.metadata[keys.UNIQUE_ID]): spec.key for spec in dbt_assets[0].specs}
+    here = {
+        str(spec.metadata[keys.UNIQUE_ID]): spec.key for each in dbt_assets for spec in each.specs
+    }
     return next((here[id_] for id_ in named if id_ in here), None) or origin.key(named[0])
 
 

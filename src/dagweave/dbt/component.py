@@ -6,7 +6,7 @@ Without `from __future__ import annotations`: Dagster reads the annotations of t
 import json
 import os
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
@@ -18,6 +18,7 @@ from dagster import (
     AssetCheckSpec,
     AssetExecutionContext,
     AssetKey,
+    AssetsDefinition,
     AssetSpec,
     Component,
     ComponentLoadContext,
@@ -41,6 +42,7 @@ from dagweave.dbt.project import DbtProject
 from dagweave.dbt.resource import DbtCliResource
 from dagweave.dbt.select import EVERYTHING
 from dagweave.dbt.selection import DbtManifestAssetSelection
+from dagweave.dbt.steps import split_dbt_assets
 from dagweave.dbt.translation import key_of
 from dagweave.dbt.translator import DagsterDbtTranslator, DagsterDbtTranslatorSettings
 
@@ -188,6 +190,14 @@ class DbtProjectComponent(Component, Resolvable):
             examples=["nightly"],
         ),
     ] = ""
+    granularity: Annotated[
+        Literal["model", "group"] | None,
+        Resolver.default(
+            description="Whether each model, or each group of dbt, is a step of its own, instead of "
+            "all of them one.",
+            examples=["model"],
+        ),
+    ] = None
     translation: Annotated[
         TranslationFn[Mapping[str, Any]] | None,
         TranslationFnResolver[Mapping[str, Any]](
@@ -316,14 +326,20 @@ class DbtProjectComponent(Component, Resolvable):
             yield from run(context)
 
         if schema is None:
-            return Definitions(assets=[define(plain)])
+            return Definitions(assets=self._steps(define(plain)))
 
         def configured(context: AssetExecutionContext, config: Config) -> Iterator[Any]:  # noqa: ARG001
             yield from run(context)
 
         # Dagster reads the schema there.
         configured.__annotations__["config"] = schema
-        return Definitions(assets=[define(configured)])
+        return Definitions(assets=self._steps(define(configured)))
+
+    def _steps(self, whole: AssetsDefinition) -> Sequence[AssetsDefinition]:
+        # Of a selection that matches nothing, there is nothing to split.
+        if self.granularity is None or not whole.keys:
+            return [whole]
+        return split_dbt_assets(whole, per=self.granularity)
 
     def _op_name(self, context: ComponentLoadContext) -> str:
         """A name that no other component has: of one project, each may show a part."""

@@ -103,6 +103,11 @@ def group_name(node: Node) -> str | None:
     return node.dagster_meta.get("group") or node.config.group or None
 
 
+def pool(node: Node) -> str | None:
+    """`meta.dagster.pool`."""
+    return node.dagster_meta.get("pool") or None
+
+
 def owners(node: Node, group: Mapping[str, Any] | None = None) -> Sequence[str] | None:
     """`meta.dagster.owners`, else the e-mail addresses of the owner of dbt's group."""
     if said := node.dagster_meta.get("owners"):

@@ -22,7 +22,7 @@ def build_dbt_exposure_specs(dbt_assets: Sequence[AssetsDefinition]) -> Sequence
     tags, and its URL in the metadata.
 
     Args:
-        dbt_assets: One definition of `@dbt_assets`, in a list.
+        dbt_assets: One definition of `@dbt_assets`, in a list; or the steps that it was split into.
 
     Example:
         ```python
@@ -30,10 +30,10 @@ def build_dbt_exposure_specs(dbt_assets: Sequence[AssetsDefinition]) -> Sequence
         ```
     """
     origin = Origin.of_the_one(dbt_assets)
-    return [_spec(dbt_assets[0], origin, each) for each in origin.manifest.ids("exposures")]
+    return [_spec(dbt_assets, origin, each) for each in origin.manifest.ids("exposures")]
 
 
-def _spec(assets_def: AssetsDefinition, origin: Origin, exposure: str) -> AssetSpec:
+def _spec(dbt_assets: Sequence[AssetsDefinition], origin: Origin, exposure: str) -> AssetSpec:
     manifest = origin.manifest
     node, props = manifest.node(exposure), manifest.props(exposure)
     owner: Mapping[str, Any] = props.get("owner") or {}
@@ -41,7 +41,7 @@ def _spec(assets_def: AssetsDefinition, origin: Origin, exposure: str) -> AssetS
     said = node.dagster_meta.get("asset_key")
     return AssetSpec(
         key=AssetKey(said or ["exposures", node.name]),
-        deps=[origin.key_in(assets_def, parent) for parent in manifest.asset_parents(exposure)],
+        deps=[origin.key_in(dbt_assets, parent) for parent in manifest.asset_parents(exposure)],
         description=node.description or props.get("label") or f"dbt exposure {node.name}",
         metadata={keys.UNIQUE_ID: exposure, **({"url": MetadataValue.url(url)} if url else {})},
         group_name=node.dagster_meta.get("group"),

@@ -42,7 +42,7 @@ def build_dbt_source_freshness_checks(
     their own, so give them a schedule: freshness says nothing right after a load.
 
     Args:
-        dbt_assets: One definition of `@dbt_assets`, in a list.
+        dbt_assets: One definition of `@dbt_assets`, in a list; or the steps that it was split into.
         name: The name of the op that runs dbt; by default the definition's, with `_freshness`.
         resource_key: The key of the `DbtCliResource`.
 
@@ -58,7 +58,8 @@ def build_dbt_source_freshness_checks(
         ```
     """
     origin = Origin.of_the_one(dbt_assets)
-    sources = _watched(dbt_assets[0], origin)
+    sources = _watched(dbt_assets, origin)
+    whole = origin.step.definition if origin.step else dbt_assets[0].op.name
     if not sources:
         raise InvalidInput(
             f"No source of {origin.manifest} says how fresh it should be.",
@@ -76,7 +77,7 @@ def build_dbt_source_freshness_checks(
     ]
 
     @multi_asset_check(
-        name=name or f"{dbt_assets[0].op.name}_freshness",
+        name=name or f"{whole}_freshness",
         specs=specs,
         can_subset=True,
         required_resource_keys={resource_key},
@@ -94,7 +95,7 @@ def build_dbt_source_freshness_checks(
     return check_freshness
 
 
-def _watched(assets_def: AssetsDefinition, origin: Origin) -> dict[str, AssetKey]:
+def _watched(dbt_assets: Sequence[AssetsDefinition], origin: Origin) -> dict[str, AssetKey]:
     """The sources that say how fresh they should be, and the assets that they are."""
     found: dict[str, AssetKey] = {}
     for source in origin.manifest.ids("sources"):
@@ -102,7 +103,7 @@ def _watched(assets_def: AssetsDefinition, origin: Origin) -> dict[str, AssetKey
         said = origin.manifest.props(source).get("freshness") or {}
         limits = (said.get("warn_after"), said.get("error_after"))
         if any(limit and limit.get("count") for limit in limits):
-            found[source] = origin.key_in(assets_def, source)
+            found[source] = origin.key_in(dbt_assets, source)
     return found
 
 

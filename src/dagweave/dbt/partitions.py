@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from dagster import MultiPartitionsDefinition, TimeWindowPartitionsDefinition
+from dagster import MultiPartitionsDefinition, TimeWindow, TimeWindowPartitionsDefinition
 
 from dagweave._kernel.errors import InvalidInput
+from dagweave.dbt.origin import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,16 +59,34 @@ def partition_args(
             remedy="Give the definition a partitions_def, and run it for a partition.",
         )
     found: dict[str, Any] = {}
-    definition: PartitionsDefinition[Any] = context.assets_def.partitions_def  # pyright: ignore[reportAssignmentType] -- it has partitions
+    definition = _definition(context)
     if isinstance(definition, MultiPartitionsDefinition):
         found |= _other_dimensions(context, definition)
     if _in_time(definition):
-        window = context.partition_time_window
+        window = _window(context, definition)
         for name, time in ((start, window.start), (end, window.end)):
             found[name] = time.strftime(date_format) if date_format else time.isoformat()
     elif not found:
         found[partition] = _the_one(list(context.partition_keys))
     return ["--vars", json.dumps({**found, **(variables or {})})]
+
+
+def _definition(context: AssetExecutionContext) -> PartitionsDefinition[Any]:
+    """The partitions of the step's assets; of a step that only tests, those of what it tests."""
+    own: PartitionsDefinition[Any] | None = context.assets_def.partitions_def
+    origin = Origin.of(context.assets_def) if own is None else None
+    step = origin.step if origin else None
+    return own or (step.partitions_def if step else None)  # pyright: ignore[reportReturnType] -- it has partitions
+
+
+def _window(context: AssetExecutionContext, definition: PartitionsDefinition[Any]) -> TimeWindow:
+    if context.assets_def.partitions_def is not None:
+        return context.partition_time_window
+    # Dagster knows none of a step that only tests, where the run's assets differ in partitions.
+    assert isinstance(definition, TimeWindowPartitionsDefinition | MultiPartitionsDefinition)
+    span = context.partition_key_range
+    first, last = (definition.time_window_for_partition_key(key) for key in span)
+    return TimeWindow(first.start, last.end)
 
 
 def _in_time(definition: PartitionsDefinition[Any]) -> bool:

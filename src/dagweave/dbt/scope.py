@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from dagweave.dbt import keys
+from dagweave.dbt import checks, keys
 from dagweave.dbt.origin import Origin
 from dagweave.dbt.retry import Done, Earlier
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from dagweave.dbt.manifest import Manifest
     from dagweave.dbt.project import DbtProject
+    from dagweave.dbt.translation import Step
     from dagweave.dbt.translator import DagsterDbtTranslator
 
 
@@ -69,6 +70,11 @@ class Scope:
         """The project that the definition names, if it does."""
         return self.origin.project
 
+    @property
+    def step(self) -> Step | None:
+        """Which step of a split definition it is; none of a definition that is one step."""
+        return self.origin.step
+
     @cached_property
     def outputs(self) -> Mapping[str, str]:
         """For each node that was selected in Dagster: the output that says that it was built."""
@@ -93,8 +99,14 @@ class Scope:
         return {
             test: key
             for test, key in self.all_checks.items()
-            if key in selected or key.asset_key in sources
+            if key in selected
+            or (key.asset_key in sources and self._tests_what_no_step_makes(test))
         }
+
+    def _tests_what_no_step_makes(self, test: str) -> bool:
+        """Of a definition that was split, another step may make what this one reads and tests."""
+        tested = checks.tested_node(self.manifest, test) if self.step else None
+        return tested is None or self.manifest.node(tested).is_made_elsewhere
 
     @cached_property
     def all_checks(self) -> Mapping[str, AssetCheckKey]:
@@ -180,7 +192,7 @@ class Scope:
 
     @cached_property
     def _source_keys(self) -> Mapping[str, AssetKey]:
-        return self.origin.sources_in(self.assets_def)
+        return self.origin.sources_in([self.assets_def])
 
     def _with_descendants(self, ids: Set[str]) -> Set[str]:
         """The nodes, and those of this step that stand on them."""

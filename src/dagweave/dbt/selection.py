@@ -154,13 +154,15 @@ def build_dbt_asset_selection(
 ) -> AssetSelection:
     """The assets and checks of one definition that an expression in dbt's language selects.
 
+    A definition that was split is given by all its steps.
+
     Example:
         ```python
         nightly = build_dbt_asset_selection([my_dbt_assets], dbt_select="tag:nightly")
         job = define_asset_job("nightly", selection=nightly.downstream())
         ```
     """
-    if len(dbt_assets) == 1 and not dbt_assets[0].keys:
+    if len(dbt_assets) == 1 and not dbt_assets[0].keys and not list(dbt_assets[0].check_specs):
         # Of a definition whose own selection matches nothing, nothing can be selected.
         return AssetSelection.assets()
     origin = Origin.of_the_one(dbt_assets)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from dagweave.dbt.manifest import Manifest, Node
     from dagweave.dbt.scope import Scope
     from dagweave.dbt.select import Indirect
+    from dagweave.dbt.translation import Step
 
 INDIRECT_SELECTION: Final = "DBT_INDIRECT_SELECTION"
 
@@ -67,6 +68,8 @@ class _Telling:
 
     def told(self) -> Told:
         scope = self._scope
+        if scope.step is not None:
+            return self._one_of_many_steps()
         if scope.is_whole and not scope.done.ids:
             if self._selector and not self._has_more_than_the_selector():
                 return self._owing(["--selector", self._selector, *self._state()])
@@ -78,6 +81,18 @@ class _Telling:
                 remedy="Say it where the assets are defined: @dbt_assets(selector=...)",
             )
         return self._part()
+
+    def _one_of_many_steps(self) -> Told:
+        """Exactly what is this step's: what else dbt would run, another step runs."""
+        if self._said.selects or self._said.has_selector:
+            raise InvalidInput(
+                "--select and --selector of a command would be run by each step of a definition "
+                "that was split.",
+                remedy="Say it where the assets are defined: @dbt_assets(select=...)",
+            )
+        named = self._named([*self._scope.to_build, *sorted(self._tests)])
+        owed = self._scope.to_build.keys() | self._tests
+        return Told(_arguments(named, ""), "empty", owed)
 
     def _has_more_than_the_selector(self) -> bool:
         """Whether there is something to add to the selector, beside which dbt sees nothing else."""
@@ -121,6 +136,8 @@ class _Telling:
     def _tests(self) -> Set[str]:
         """All tests that should run: the checks, and with them what is no check."""
         scope = self._scope
+        if scope.step is not None:
+            return self._tests_of(scope.step)
         if self._without_tests or (scope.all_checks and not scope.checks):
             return frozenset()
         # What is no check cannot be deselected, nor is it known to have gone well.
@@ -128,6 +145,16 @@ class _Telling:
         if self._select or self._selector:
             unmodelled &= self._selected
         return scope.to_check.keys() | (unmodelled - scope.all_checks.keys())
+
+    def _tests_of(self, step: Step) -> Set[str]:
+        scope = self._scope
+        chosen = scope.context.selected_asset_keys
+        # A step may also test what others build, which says nothing of its own assets.
+        has_checks = any(key.asset_key in chosen for key in scope.all_checks.values())
+        if self._without_tests or (has_checks and not scope.checks):
+            return frozenset()
+        comes = {test for test, nodes in step.along.items() if nodes & scope.outputs.keys()}
+        return scope.to_check.keys() | comes
 
     def _part(self) -> Told:
         scope = self._scope

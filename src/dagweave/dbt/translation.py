@@ -29,9 +29,9 @@ from dagweave.dbt import defaults, keys
 from dagweave.weaving.table_ref import canonical_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
-    from dagster import PartitionMapping
+    from dagster import PartitionMapping, PartitionsDefinition
 
     from dagweave.dbt.manifest import Manifest, Node
     from dagweave.dbt.project import DbtProject
@@ -41,11 +41,24 @@ _MEMO: Final = "_dagweave_memo"
 _IDENTITY: Final = (TABLE_NAME, STORAGE_KIND, STORAGE_LOCATION)
 
 
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One of the steps that a definition was split into."""
+
+    definition: str
+    """The name of the op of the whole definition."""
+    along: Mapping[str, Set[str]]
+    """The tests that it runs though they are no checks: each with any of the nodes named."""
+    partitions_def: PartitionsDefinition[Any] | None
+    """Those of the whole definition, for steps that make no asset."""
+
+
 @dataclass(frozen=True)
 class DbtManifestWrapper:
     """The manifest that an asset comes from, as its metadata holds it."""
 
     manifest: Manifest
+    step: Step | None = None
 
 
 class Memo:
@@ -95,6 +108,13 @@ def key_of(
     if (known := Memo.of(translator, manifest).keys.get(unique_id)) is not None:
         return known
     return Translation(translator, manifest, unique_id, project).key()
+
+
+def pool_of(translator: DagsterDbtTranslator, manifest: Manifest, unique_id: str) -> str | None:
+    """The pool that the translator puts a node's step into, if it does."""
+    if translator.overrides("get_pool"):
+        return translator.get_pool(translator.get_resource_props(manifest, unique_id))
+    return defaults.pool(manifest.node(unique_id))
 
 
 class Translation:

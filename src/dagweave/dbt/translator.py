@@ -146,6 +146,13 @@ class DagsterDbtTranslator:
         node = Node.of(dbt_resource_props)
         return defaults.owners(node, node.group)
 
+    def get_pool(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        """The pool of the step that builds a node, where `split_dbt_assets` made one for it.
+
+        By default `meta.dagster.pool`; `None` is the pool of the whole definition, if it has one.
+        """
+        return defaults.pool(Node.of(dbt_resource_props))
+
     def get_auto_materialize_policy(
         self, dbt_resource_props: Mapping[str, Any]
     ) -> AutoMaterializePolicy | None:

@@ -100,7 +100,9 @@ class Artifacts:
             or props.get("language") == "python"
         ):
             return None
-        return self._invocation.target_path / "compiled" / package / path
+        file = self._invocation.target_path / "compiled" / package / path
+        # A file of snapshots may hold several; Fusion makes a folder of it.
+        return file / f"{props.get('name')}.sql" if file.is_dir() else file
 
     def _props(self, unique_id: str) -> Mapping[str, Any]:
         manifest = self.manifest
