@@ -1,6 +1,6 @@
 """What each warehouse can do: the page of the docs, from what the engines declare.
 
-    python tests/architecture/capabilities.py  # prints docs/capabilities.md anew
+python tests/architecture/capabilities.py  # prints docs/capabilities.md anew
 """
 
 from __future__ import annotations

@@ -35,6 +35,12 @@ PACKAGES = {
         "dagster-duckdb-pyspark",
     ],
     "slack": ["dagster-slack"],
+    "snowflake": [
+        "dagster-snowflake",
+        "dagster-snowflake-pandas",
+        "dagster-snowflake-polars",
+        "dagster-snowflake-pyspark",
+    ],
 }
 """For each integration that is begun here: the official packages that it replaces."""
 

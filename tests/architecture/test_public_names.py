@@ -8,7 +8,7 @@ import pytest
 
 import dagweave
 
-INTEGRATIONS = ("dbt", "dlt", "duckdb", "slack")
+INTEGRATIONS = ("dbt", "dlt", "duckdb", "slack", "snowflake")
 PUBLIC = (*INTEGRATIONS, "testing", "weaving")
 
 
