@@ -20,6 +20,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -29,13 +30,14 @@ import pytest
 
 from dagweave._kernel.errors import DagweaveError, InvalidInput, SchemaMismatch
 from dagweave.warehouse.arrow import pyarrow
+from dagweave.warehouse.capabilities import Feature
 from dagweave.warehouse.plan import ReadPlan, Receipt, WritePlan
 from dagweave.warehouse.slices import Keys, Slice, Windows
 from dagweave.warehouse.store import Query
 from dagweave.weaving.table_ref import TableRef
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from dagweave.warehouse.arrow import Schema, Stream
     from dagweave.warehouse.store import TableStore
@@ -109,6 +111,25 @@ class Warehouse:
         slice_ = part.slice if isinstance(part, Partition) else part
         with self.store.read(ReadPlan(self.table(table), columns, slice_)) as stream:
             return stream.read_all()
+
+
+@contextmanager
+def needs(warehouse: Warehouse, feature: Feature, *, told: bool = True) -> Generator[None]:
+    """What is within the context either works or is refused, as the engine declares.
+
+    Where it is refused, nothing after the context is run.
+
+    Args:
+        told: Whether the refusal has to say the reason that the engine declares.
+    """
+    capability = warehouse.store.capabilities[feature]
+    if capability:
+        yield
+        return
+    with pytest.raises(InvalidInput) as refused:
+        yield
+    assert not told or capability.reason in str(refused.value)
+    pytest.skip(f"{warehouse.store.dialect.kind}: {feature.value}: {capability.reason}")
 
 
 def _stream(rows: Any) -> Stream:
@@ -186,7 +207,8 @@ class WarehouseContract:
         receipt = warehouse.replace("orders", [{"day": "2026-01-05", "n": 9}], MONDAY)
 
         assert [row["n"] for row in warehouse.rows("orders")] == [9, 2]
-        assert (receipt.rows_deleted, receipt.rows_written, receipt.rows_outside) == (1, 1, 0)
+        assert receipt.rows_deleted in {1, None}
+        assert (receipt.rows_written, receipt.rows_outside) == (1, 0)
 
     def test_several_partitions_are_replaced_and_read_as_one(self, warehouse: Warehouse) -> None:
         days = [{"day": f"2026-01-0{n}", "n": n} for n in range(1, 6)]
@@ -291,7 +313,8 @@ class WarehouseContract:
     ) -> None:
         warehouse.replace("orders", [{"day": "2026-01-05", "n": None}], MONDAY)
 
-        receipt = warehouse.replace("orders", [{"day": "2026-01-06", "n": 2**60}], TUESDAY)
+        with needs(warehouse, Feature.RETYPE, told=False):
+            receipt = warehouse.replace("orders", [{"day": "2026-01-06", "n": 2**60}], TUESDAY)
 
         assert [each.name for each in receipt.difference.changed] == ["n"]
         assert warehouse.rows("orders") == [
@@ -493,6 +516,9 @@ class WarehouseContract:
     def test_a_name_may_be_anything(self, warehouse: Warehouse, name: str) -> None:
         odd = Warehouse(warehouse.store, schema=name)
         rows = [{name: "a", "n": 1}, {name: "b", "n": 2}]
+        if set(' ."') & set(name):
+            with needs(warehouse, Feature.ODD_NAMES):
+                odd.replace(name, rows)
         odd.replace(name, rows)
 
         odd.replace(name, [{name: "a", "n": 3}], Partition(name, "a"))

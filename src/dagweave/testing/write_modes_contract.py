@@ -7,7 +7,6 @@ that an engine declares not to have must be refused, with the declared reason.
 from __future__ import annotations
 
 import datetime as dt
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from dagweave.testing.warehouse_contract import (
     TUESDAY,
     Partition,
     Warehouse,
+    needs,
     window,
 )
 from dagweave.warehouse.arrow import pyarrow
@@ -29,25 +29,9 @@ from dagweave.warehouse.statements import BOOK
 from dagweave.warehouse.store import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
 ROWS = [{"day": "2026-01-05", "n": 1}, {"day": "2026-01-06", "n": 2}]
-
-
-@contextmanager
-def needs(warehouse: Warehouse, feature: Feature) -> Generator[None]:
-    """What is within the context either works or is refused, as the engine declares.
-
-    Where it is refused, nothing after the context is run.
-    """
-    capability = warehouse.store.capabilities[feature]
-    if capability:
-        yield
-        return
-    with pytest.raises(InvalidInput) as refused:
-        yield
-    assert capability.reason in str(refused.value)
-    pytest.skip(f"{warehouse.store.dialect.kind}: {feature.value}: {capability.reason}")
 
 
 class WriteModesContract:

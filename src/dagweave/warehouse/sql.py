@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from dagweave._kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 
 class TableName(Protocol):
@@ -68,6 +68,10 @@ class Sql:
         return cls.of(*joined)
 
 
+def _nothing(columns: Sequence[str]) -> str:  # noqa: ARG001 -- what a dialect may look at
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """What an engine's SQL has of its own.
@@ -89,6 +93,12 @@ class Dialect:
     Without it, they are deleted first."""
     replace_where: bool = False
     """Whether `INSERT INTO … REPLACE WHERE` and `MERGE` do at once what else are several statements."""
+    created_with: Callable[[Sequence[str]], str] = _nothing
+    """What a new table of these columns needs to be said before its `AS`, with a space after it."""
+    before_widening: str | None = None
+    """What `ALTER TABLE` has to do before a column's type can be changed."""
+    backslashes: bool = False
+    """Whether a backslash within a text's quotes escapes what follows it."""
     or_replace: bool = True
     """Whether there is `CREATE OR REPLACE TABLE … AS`."""
     casts: bool = False
@@ -137,4 +147,9 @@ class Dialect:
             case dt.date():
                 return f"DATE '{value.isoformat()}'"
             case _:
-                return "'" + str(value).replace("'", "''") + "'"
+                return "'" + self._escaped(str(value)) + "'"
+
+    def _escaped(self, text: str) -> str:
+        if self.backslashes:
+            return text.replace("\\", "\\\\").replace("'", "\\'")
+        return text.replace("'", "''")

@@ -13,6 +13,7 @@ from dagweave.warehouse.sql import Sql, Value
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dagweave.warehouse.columns import Column
     from dagweave.warehouse.sql import Dialect, TableName
 
 
@@ -39,10 +40,12 @@ def where(rows: Sql, condition: Sql) -> Sql:
     return Sql.of("SELECT * FROM ", in_brackets(rows, "incoming"), " WHERE ", condition)
 
 
-def create_as(dialect: Dialect, table: TableName, rows: Sql, *, replace: bool) -> Sql:
+def create_as(
+    dialect: Dialect, table: TableName, columns: Sequence[str], rows: Sql, *, replace: bool
+) -> Sql:
     """Make a table of rows; another of its name goes, if it may be replaced."""
     create = "CREATE OR REPLACE TABLE " if replace else "CREATE TABLE "
-    return Sql.of(create, dialect.table(table), " AS ", rows)
+    return Sql.of(create, dialect.table(table), " ", dialect.created_with(columns), "AS ", rows)
 
 
 def delete(dialect: Dialect, table: TableName, condition: Sql) -> Sql:
@@ -63,13 +66,46 @@ def overwrite(dialect: Dialect, table: TableName, columns: Sequence[str], rows: 
 
 
 def replace_where(
-    dialect: Dialect, table: TableName, columns: Sequence[str], rows: Sql, condition: Sql
+    dialect: Dialect,
+    table: TableName,
+    columns: Sequence[str],
+    rows: Sql,
+    condition: Sql,
+    *,
+    every: Sequence[Column],
+    strays: bool,
 ) -> list[Sql]:
-    """Put rows in place of those that a condition holds for."""
-    if dialect.replace_where:
-        target = dialect.table(table)
-        return [Sql.of("INSERT INTO ", target, " BY NAME REPLACE WHERE ", condition, " ", rows)]
-    return [delete(dialect, table, condition), insert(dialect, table, columns, rows)]
+    """Put rows in place of those that a condition holds for.
+
+    Args:
+        columns: The columns of the rows.
+        every: The columns of the table, in its order.
+        strays: Whether the condition does not hold for some of the rows.
+    """
+    if not dialect.replace_where:
+        return [delete(dialect, table, condition), insert(dialect, table, columns, rows)]
+    target = dialect.table(table)
+    if strays:
+        # REPLACE WHERE takes only rows that its condition holds for.
+        on = (
+            "MERGE INTO ",
+            target,
+            " AS existing USING ",
+            in_brackets(rows, "incoming"),
+            " ON FALSE",
+        )
+        gone = (" WHEN NOT MATCHED BY SOURCE AND (", condition, ") THEN DELETE")
+        return [Sql.of(*on, _when_new(dialect, columns), *gone)]
+    # It knows columns by their place; by their name only since DBR 18.
+    there = frozenset(columns)
+    places = ", ".join(
+        dialect.quote(each.name)
+        if each.name in there
+        else f"CAST(NULL AS {each.type}) AS {dialect.quote(each.name)}"
+        for each in every
+    )
+    placed = Sql.of("SELECT ", places, " FROM ", in_brackets(rows, "incoming"))
+    return [Sql.of("INSERT INTO ", target, " REPLACE WHERE ", condition, " ", placed)]
 
 
 def merge(
@@ -121,12 +157,16 @@ def _merge(
     if values:
         sets = ", ".join(f"{quote(v)} = incoming.{quote(v)}" for v in values)
         parts.append(f" WHEN MATCHED THEN UPDATE SET {sets}")
-    names = ", ".join(map(quote, columns))
-    given = ", ".join(f"incoming.{quote(name)}" for name in columns)
-    parts += [" WHEN NOT MATCHED THEN INSERT (", names, ") VALUES (", given, ")"]
+    parts.append(_when_new(dialect, columns))
     if delete_where is not None:
         parts += [" WHEN NOT MATCHED BY SOURCE AND (", delete_where, ") THEN DELETE"]
     return Sql.of(*parts)
+
+
+def _when_new(dialect: Dialect, columns: Sequence[str]) -> str:
+    names = ", ".join(map(dialect.quote, columns))
+    given = ", ".join(f"incoming.{dialect.quote(name)}" for name in columns)
+    return "".join((" WHEN NOT MATCHED THEN INSERT (", names, ") VALUES (", given, ")"))
 
 
 def doubled(dialect: Dialect, rows: Sql, keys: Sequence[str]) -> Sql:
@@ -145,6 +185,13 @@ def count(rows: str | Sql, condition: Sql | None = None) -> Sql:
 def add_column(dialect: Dialect, table: TableName, name: str, type_: str) -> Sql:
     """Give a table one more column, null in each row."""
     return Sql.of(f"ALTER TABLE {dialect.table(table)} ADD COLUMN {dialect.quote(name)} {type_}")
+
+
+def prepare_widening(dialect: Dialect, table: TableName) -> list[Sql]:
+    """What has to be done before columns of a table get another type."""
+    if dialect.before_widening is None:
+        return []
+    return [Sql.of(f"ALTER TABLE {dialect.table(table)} {dialect.before_widening}")]
 
 
 def alter_type(dialect: Dialect, table: TableName, name: str, type_: str) -> Sql:

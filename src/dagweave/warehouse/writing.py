@@ -195,7 +195,7 @@ class Writing:
         keys = self._merge_keys(rows, intent) if plan.mode is Mode.MERGE else ()
         with engine.batch() as batch:
             self._change_table(batch, intent)
-            done = self._run(batch, rows, keys, intent)
+            done = self._run(batch, rows, keys, intent, strays=self._keeps(outside))
             self._note(batch, intent)
             if outside is None:
                 outside = self._outside_after(batch, done, intent)
@@ -253,17 +253,26 @@ class Writing:
         if intent.stays is None:
             return
         dialect, table = self._engine.dialect, self.plan.table
+        if intent.stays.widened:
+            for statement in statements.prepare_widening(dialect, table):
+                batch.run(statement)
         for column in intent.stays.widened:
             batch.run(statements.alter_type(dialect, table, column.name, column.type))
         for column in intent.stays.added:
             batch.run(statements.add_column(dialect, table, column.name, column.type))
 
-    def _run(self, batch: Batch, rows: Sql, keys: tuple[str, ...], intent: _Intent) -> _Done:
+    def _keeps(self, outside: int | None) -> bool:
+        """Whether rows are written that the slice does not have; of rows read once, it may be."""
+        return outside != 0 and self.plan.outside is not Outside.DROP
+
+    def _run(
+        self, batch: Batch, rows: Sql, keys: tuple[str, ...], intent: _Intent, *, strays: bool
+    ) -> _Done:
         dialect, plan = self._engine.dialect, self.plan
         columns = tuple(intent.names.values())
         if intent.stays is None:
             anew = intent.before is not None
-            create = statements.create_as(dialect, plan.table, rows, replace=anew)
+            create = statements.create_as(dialect, plan.table, columns, rows, replace=anew)
             return _Done(inserted=[batch.run(create)])
         where = self._condition(intent)
         if plan.mode is Mode.APPEND:
@@ -277,7 +286,10 @@ class Writing:
         if plan.slice is None:
             found = statements.overwrite(dialect, plan.table, columns, rows)
         else:
-            found = statements.replace_where(dialect, plan.table, columns, rows, where.sql)
+            every = intent.columns
+            found = statements.replace_where(
+                dialect, plan.table, columns, rows, where.sql, every=every, strays=strays
+            )
         *deleted, inserted = [batch.run(each) for each in found]
         return _Done(deleted=deleted, inserted=[inserted])
 
