@@ -81,6 +81,21 @@ def load_in_process(origin: Any, entry_point: Sequence[str]) -> Iterator[Reposit
     yield from loaded.definitions_by_name.values()
 
 
+def is_reconstruction() -> bool:
+    """Whether definitions are loaded again for a run or a step, and not anew for a code server.
+
+    Private, since Dagster tells it publicly only to its own loaders of definitions.
+    """
+    from dagster._core.definitions.definitions_load_context import (
+        DefinitionsLoadContext,
+        DefinitionsLoadType,
+    )
+
+    if not DefinitionsLoadContext.is_set():
+        return False
+    return DefinitionsLoadContext.get().load_type is DefinitionsLoadType.RECONSTRUCTION
+
+
 @dataclass(frozen=True)
 class HookedStep:
     """What a hook's context does not tell of the step that it is called for."""

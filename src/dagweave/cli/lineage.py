@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from dagweave._dagster.locations import Target, load_repositories
+from dagweave._dagster.locations import load_repositories
+from dagweave.cli import target
 from dagweave.weaving import Lineage, find_lineage
 from dagweave.weaving.report import shown
 
@@ -18,21 +19,11 @@ EXIT_LOOSE = 3
 
 def command(
     *,
-    module: Annotated[
-        list[str] | None, typer.Option("-m", "--module-name", help="Module with definitions.")
-    ] = None,
-    python_file: Annotated[
-        list[str] | None, typer.Option("-f", "--python-file", help="File with definitions.")
-    ] = None,
-    workspace: Annotated[
-        list[str] | None, typer.Option("-w", "--workspace", help="A workspace.yaml.")
-    ] = None,
-    working_directory: Annotated[
-        str | None, typer.Option("-d", "--working-directory", help="Where imports start.")
-    ] = None,
-    attribute: Annotated[
-        str | None, typer.Option("-a", "--attribute", help="The name of the definitions.")
-    ] = None,
+    module: target.Module = None,
+    python_file: target.PythonFile = None,
+    workspace: target.Workspace = None,
+    working_directory: target.WorkingDirectory = None,
+    attribute: target.Attribute = None,
     json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
     strict: Annotated[
         bool,
@@ -46,15 +37,9 @@ def command(
     Exits with 0; with 1 if the definitions do not load; with --strict, with 3 if a dependency
     whose table is known is ambiguous or loose.
     """
-    target = Target(
-        modules=tuple(module or ()),
-        python_files=tuple(python_file or ()),
-        workspaces=tuple(workspace or ()),
-        working_directory=working_directory,
-        attribute=attribute,
-    )
+    wanted = target.named(module, python_file, workspace, working_directory, attribute)
     unclear = False
-    for location, repository in load_repositories(target):
+    for location, repository in load_repositories(wanted):
         woven = Lineage.from_metadata(repository.metadata)
         # A definition of several assets is there once for each.
         assets = {id(asset): asset for asset in repository.assets_defs_by_key.values()}.values()

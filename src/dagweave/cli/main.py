@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from dagweave._kernel.errors import DagweaveError, MissingExtra
-from dagweave.cli import lineage
+from dagweave.cli import lineage, refresh
 
 COMMANDS = "dagweave.commands"
 
@@ -28,6 +28,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("lineage")(lineage.command)
+app.command("refresh")(refresh.command)
 
 
 def _show_version(wanted: bool) -> None:  # noqa: FBT001 -- the signature that typer calls
