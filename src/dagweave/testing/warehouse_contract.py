@@ -580,7 +580,7 @@ class WarehouseContract:
         warehouse.replace("orders", [{"n": 1}])
 
         assert warehouse.store.describe(warehouse.table("order")) is None
-        with pytest.raises(InvalidInput, match=r"(?s)no table .*order.*nearest.*orders"):
+        with pytest.raises(InvalidInput, match=r"(?is)no table .*order.*nearest.*orders"):
             warehouse.rows("order")
 
     def test_no_partitions_are_no_rows_with_columns(self, warehouse: Warehouse) -> None:

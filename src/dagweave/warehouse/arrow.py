@@ -134,7 +134,7 @@ def _cast(column: Any, field: Field, what: str) -> Any:
         return column.cast(field.type)
     except pyarrow().ArrowInvalid as error:
         raise SchemaMismatch(
-            f"{what} was not written: column {field.name!r} of the table would round a value.",
+            f"{what} was not written: column {field.name!r} of the table cannot hold a value as it is.",
             seen=f"The table has {field.type}, the frame {column.type}. {error}",
             remedy="All is as it was. Give the table's column the frame's type (ALTER TABLE); or "
             "round the values yourself, if that loses nothing.",

@@ -11,6 +11,8 @@ from dagweave.warehouse.arrow import DataType, Schema, in_zone, pyarrow, with_le
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from dagweave.warehouse.sql import Dialect
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -59,17 +61,18 @@ class SchemaDifference:
 def difference(
     before: Sequence[Column],
     after: Sequence[Column],
-    fold: Callable[[str], str],
+    dialect: Dialect,
     lost: Sequence[str] = (),
 ) -> SchemaDifference:
     """What a table gained, lost and changed when it was written."""
+    fold, shown = dialect.fold, dialect.shown
     old = {fold(column.name): column for column in before}
     new = {fold(column.name): column for column in after}
     return SchemaDifference(
-        added=tuple(column.name for name, column in new.items() if name not in old),
-        removed=tuple(column.name for name, column in old.items() if name not in new),
+        added=tuple(shown(column.name) for name, column in new.items() if name not in old),
+        removed=tuple(shown(column.name) for name, column in old.items() if name not in new),
         changed=tuple(
-            Changed(column.name, old[name].type, column.type)
+            Changed(shown(column.name), old[name].type, column.type)
             for name, column in new.items()
             if name in old and old[name].type != column.type
         ),
@@ -101,7 +104,7 @@ def require_names(frame: Schema, fold: Callable[[str], str]) -> None:
 
 
 def require_fit(
-    frame: Sequence[Column], table: Sequence[Column], fold: Callable[[str], str], *, what: str
+    frame: Sequence[Column], table: Sequence[Column], dialect: Dialect, *, what: str
 ) -> None:
     """Refuse a frame whose columns are not those of the table it goes to.
 
@@ -113,7 +116,7 @@ def require_fit(
     Raises:
         SchemaMismatch: Names what is new, missing and of another type.
     """
-    found = misfits(frame, table, fold)
+    found = misfits(frame, table, dialect)
     if any(found.values()):
         raise mismatch(what=what, found=found)
 
@@ -129,20 +132,21 @@ def mismatch(*, what: str, found: Mapping[str, Sequence[str]]) -> SchemaMismatch
 
 
 def misfits(
-    frame: Sequence[Column], table: Sequence[Column], fold: Callable[[str], str]
+    frame: Sequence[Column], table: Sequence[Column], dialect: Dialect
 ) -> dict[str, list[str]]:
     """What keeps a frame from going into a table, under a label for each kind."""
+    fold, shown = dialect.fold, dialect.shown
     existing = {fold(column.name): column for column in table}
     incoming = {fold(column.name): column for column in frame}
     return {
         "New in the frame": [
-            f"{c.name} ({c.arrow})" for name, c in incoming.items() if name not in existing
+            f"{shown(c.name)} ({c.arrow})" for name, c in incoming.items() if name not in existing
         ],
         "Missing from the frame": [
-            f"{c.name} ({c.arrow})" for name, c in existing.items() if name not in incoming
+            f"{shown(c.name)} ({c.arrow})" for name, c in existing.items() if name not in incoming
         ],
         "Of a type that does not fit": [
-            f"{c.name} (the table has {c.arrow}, the frame {incoming[name].arrow})"
+            f"{shown(c.name)} (the table has {c.arrow}, the frame {incoming[name].arrow})"
             for name, c in existing.items()
             if name in incoming and not fits(incoming[name].arrow, c.arrow)
         ],

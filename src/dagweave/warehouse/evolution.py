@@ -21,25 +21,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from dagweave.warehouse.plan import WritePlan
+    from dagweave.warehouse.sql import Dialect
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
     """A table that stays, with the columns that it will have.
 
-    `added` and `widened` are those of `columns` that it does not have so yet.
+    `added`, `widened` and `retyped` are those of `columns` that it does not have so yet; a retyped
+    one holds no value.
     """
 
     columns: tuple[Column, ...]
     added: tuple[Column, ...] = ()
     widened: tuple[Column, ...] = ()
+    retyped: tuple[Column, ...] = ()
 
 
 def kept(
     plan: WritePlan,
     frame: Sequence[Column],
     table: tuple[Column, ...],
-    fold: Callable[[str], str],
+    dialect: Dialect,
     *,
     same_zones: bool,
     declared: Sequence[str],
@@ -65,13 +68,13 @@ def kept(
             remedy="Choose strict, add_columns or widen where not the whole table is written.",
         )
     if policy in {SchemaPolicy.ADD_COLUMNS, SchemaPolicy.WIDEN}:
-        return _changed(plan, frame, table, fold, widen=policy is SchemaPolicy.WIDEN)
+        return _changed(plan, frame, table, dialect, widen=policy is SchemaPolicy.WIDEN)
     if policy is SchemaPolicy.STRICT or not plan.replaces_all:
-        require_fit(frame, table, fold, what=str(plan))
+        require_fit(frame, table, dialect, what=str(plan))
         return Kept(table)
     if alike(frame, table) and same_zones:
         return Kept(table)
-    fitting = not any(misfits(frame, table, fold).values())
+    fitting = not any(misfits(frame, table, dialect).values())
     return Kept(table) if declared and fitting else None
 
 
@@ -79,10 +82,11 @@ def _changed(
     plan: WritePlan,
     frame: Sequence[Column],
     table: tuple[Column, ...],
-    fold: Callable[[str], str],
+    dialect: Dialect,
     *,
     widen: bool,
 ) -> Kept:
+    fold, shown = dialect.fold, dialect.shown
     incoming = {fold(column.name): column for column in frame}
     existing = {fold(column.name) for column in table}
     columns: list[Column] = []
@@ -102,7 +106,8 @@ def _changed(
             what=str(plan),
             found={
                 "Of a type that does not fit": [
-                    f"{c.name} (the table has {c.arrow}, the frame {incoming[fold(c.name)].arrow})"
+                    f"{shown(c.name)} (the table has {c.arrow}, "
+                    f"the frame {incoming[fold(c.name)].arrow})"
                     for c in refused
                 ]
             },

@@ -72,15 +72,21 @@ def _nothing(columns: Sequence[str]) -> str:  # noqa: ARG001 -- what a dialect m
     return ""
 
 
+def _as_is(name: str) -> str:
+    return name
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """What an engine's SQL has of its own.
 
-    `fold` maps two spellings of a column to one where the engine holds them for the same.
+    `fold` maps two spellings of a column to one where the engine holds them for the same. `shown`
+    is how a column that the engine calls so is called in frames, errors and reports.
     """
 
     kind: str
     fold: Callable[[str], str]
+    shown: Callable[[str], str] = _as_is
     quote_mark: str = '"'
     placeholder: str = "?"
     text: str = "VARCHAR"
@@ -99,6 +105,16 @@ class Dialect:
     """What `ALTER TABLE` has to do before a column's type can be changed."""
     backslashes: bool = False
     """Whether a backslash within a text's quotes escapes what follows it."""
+    merges: bool = False
+    """Whether rows are updated and added by `MERGE`, rather than by `UPDATE` and `INSERT`."""
+    creates_first: bool = False
+    """Whether a table that does not replace another is made empty (`IF NOT EXISTS`) before rows come:
+    where DDL ends a transaction, and two writers may both find no table."""
+    replaced_with: str = ""
+    """What stands after the name in `CREATE OR REPLACE TABLE … AS`: ` COPY GRANTS`."""
+    retypes: bool = True
+    """Whether a column of text without values can become any other type by `alter_type`; otherwise it
+    is dropped and added."""
     or_replace: bool = True
     """Whether there is `CREATE OR REPLACE TABLE … AS`."""
     casts: bool = False

@@ -44,8 +44,21 @@ def create_as(
     dialect: Dialect, table: TableName, columns: Sequence[str], rows: Sql, *, replace: bool
 ) -> Sql:
     """Make a table of rows; another of its name goes, if it may be replaced."""
-    create = "CREATE OR REPLACE TABLE " if replace else "CREATE TABLE "
-    return Sql.of(create, dialect.table(table), " ", dialect.created_with(columns), "AS ", rows)
+    if replace:
+        made = f"CREATE OR REPLACE TABLE {dialect.table(table)}{dialect.replaced_with} "
+    else:
+        made = f"CREATE TABLE {dialect.table(table)} "
+    return Sql.of(made, dialect.created_with(columns), "AS ", rows)
+
+
+def create_empty(dialect: Dialect, table: TableName, types: Mapping[str, str]) -> Sql:
+    """Let a table be there; one of its name stays as it is.
+
+    Args:
+        types: For each column, in order: its type.
+    """
+    columns = ", ".join(f"{dialect.quote(name)} {type_}" for name, type_ in types.items())
+    return Sql.of(f"CREATE TABLE IF NOT EXISTS {dialect.table(table)} ({columns})")
 
 
 def delete(dialect: Dialect, table: TableName, condition: Sql) -> Sql:
@@ -125,6 +138,9 @@ def merge(
     values = [name for name in columns if name not in keys]
     if dialect.replace_where:
         return [_merge(dialect, table, columns, rows, keys, values, delete_where)]
+    if dialect.merges:
+        gone = [] if delete_where is None else [_missing(dialect, table, rows, keys, delete_where)]
+        return [*gone, _merge(dialect, table, columns, rows, keys, values, None)]
     target = dialect.table(table)
     incoming = in_brackets(rows, "incoming")
     same = _same(dialect, keys)
@@ -169,6 +185,26 @@ def _when_new(dialect: Dialect, columns: Sequence[str]) -> str:
     return "".join((" WHEN NOT MATCHED THEN INSERT (", names, ") VALUES (", given, ")"))
 
 
+def _missing(
+    dialect: Dialect, table: TableName, rows: Sql, keys: Sequence[str], condition: Sql
+) -> Sql:
+    """Delete, of the rows that a condition holds for, those whose keys are not among others.
+
+    Without a subquery that looks at each row: not every engine has those for all comparisons.
+    """
+    quote, target = dialect.quote, dialect.table(table)
+    there = ", ".join(f"{quote(key)} AS {quote(f'gone {at}')}" for at, key in enumerate(keys))
+    names = ", ".join(map(quote, keys))
+    same = " AND ".join(
+        f"existing.{quote(key)} IS NOT DISTINCT FROM gone.{quote(f'gone {at}')}"
+        for at, key in enumerate(keys)
+    )
+    gone: list[str | Sql] = ["SELECT ", there, " FROM ", target, " WHERE ", condition]
+    gone += [" EXCEPT SELECT ", names, " FROM ", in_brackets(rows, "incoming")]
+    using = Sql.of("DELETE FROM ", target, " AS existing USING (", *gone, ") AS gone WHERE ")
+    return Sql.of(using, same, " AND (", condition, ")")
+
+
 def doubled(dialect: Dialect, rows: Sql, keys: Sequence[str]) -> Sql:
     """The keys that more than one of the rows has, and how many have them."""
     names = ", ".join(map(dialect.quote, keys))
@@ -198,6 +234,14 @@ def alter_type(dialect: Dialect, table: TableName, name: str, type_: str) -> Sql
     """Give a column another type, and its values with it."""
     change = dialect.alter_type.format(column=dialect.quote(name), type=type_)
     return Sql.of(f"ALTER TABLE {dialect.table(table)} {change}")
+
+
+def retype(dialect: Dialect, table: TableName, name: str, type_: str) -> list[Sql]:
+    """Give a column that holds no value any other type."""
+    if dialect.retypes:
+        return [alter_type(dialect, table, name, type_)]
+    drop = Sql.of(f"ALTER TABLE {dialect.table(table)} DROP COLUMN {dialect.quote(name)}")
+    return [drop, add_column(dialect, table, name, type_)]
 
 
 def comment(dialect: Dialect, table: TableName, column: str, text: str) -> Sql:

@@ -66,9 +66,10 @@ class Tables:
         """Delete the rows that a plan replaces, and see to it that the schema is there."""
         engine = self.engine
         engine.keep_time_in(plan.slice)
-        engine.create_schema(plan.table)
         columns = engine.describe(plan.table)
-        if columns is not None:
+        if columns is None:
+            engine.create_schema(plan.table)
+        else:
             where = self.condition(plan.table, plan.slice, columns)
             with engine.batch() as batch:
                 batch.run(statements.delete(engine.dialect, plan.table, where.sql))
@@ -167,7 +168,8 @@ class Tables:
     def _as_it_was_written(
         self, stream: Stream, columns: Sequence[Column], zones: Mapping[str, str]
     ) -> Stream:
-        """Give columns the types that they were written with, time zones among them."""
+        """Give columns the names and types that they were written with, time zones among them."""
+        pa = pyarrow()
         types = {
             column.name: type_
             for column in columns
@@ -176,9 +178,10 @@ class Tables:
 
         def as_written(field: Any) -> Any:
             type_ = types.get(field.name, field.type)
-            return field.with_type(in_zone(type_, zones.get(field.name, _UTC)))
+            name = self.engine.dialect.shown(field.name)
+            return pa.field(name, in_zone(type_, zones.get(field.name, _UTC)))
 
-        return converted(stream, pyarrow().schema([as_written(field) for field in stream.schema]))
+        return converted(stream, pa.schema([as_written(field) for field in stream.schema]))
 
 
 def listed(columns: Sequence[Column]) -> str:

@@ -78,8 +78,9 @@ class Writing:
         engine, plan = self._engine, self.plan
         start = SYSTEM_CLOCK.monotonic()
         engine.keep_time_in(plan.slice)
-        engine.create_schema(plan.table)
         before = engine.describe(plan.table)
+        if before is None:
+            engine.create_schema(plan.table)
         if before is not None and plan.mode is Mode.CREATE_ONLY:
             return Receipt(before, "", 0, skipped="The table is there already.")
         if self._is_booked():
@@ -150,12 +151,12 @@ class Writing:
             plan,
             stored,
             tuple(guessed.get(column.name, column) for column in table),
-            engine.dialect.fold,
+            engine.dialect,
             same_zones=not whole or zones == dict(engine.zones(plan.table)),
             declared=declared,
         )
         if stays is not None and guessed:
-            stays = replace(stays, widened=(*guessed.values(), *stays.widened))
+            stays = replace(stays, retyped=tuple(guessed.values()))
         return stays, declared
 
     def _guessed(self, stored: Sequence[Column], table: tuple[Column, ...]) -> Mapping[str, Column]:
@@ -189,7 +190,7 @@ class Writing:
         outside = 0 if plan.slice is None else None
         if plan.slice is not None and staged.again:
             where = self._condition_on(rows, intent)
-            outside = self._outside_of(rows, where)
+            outside = self._outside_of(rows, where, counted)
             if plan.outside is Outside.DROP:
                 rows = statements.where(rows, where.sql)
         keys = self._merge_keys(rows, intent) if plan.mode is Mode.MERGE else ()
@@ -205,10 +206,10 @@ class Writing:
         source = statements.in_brackets(rows, "incoming")
         return self.tables.condition(self.plan.table, self.plan.slice, intent.columns, source)
 
-    def _outside_of(self, rows: Sql, where: Condition) -> int:
+    def _outside_of(self, rows: Sql, where: Condition, counted: CountedStream | None) -> int:
         """Count the rows that the slice does not have, though they are meant for it."""
         source = statements.in_brackets(rows, "incoming")
-        total = self._engine.count(statements.count(source))
+        total = counted.rows if counted else self._engine.count(statements.count(source))
         inside = self._engine.count(statements.count(source, where.sql)) if total else 0
         self._judge(total - inside, total, where)
         return total - inside
@@ -250,9 +251,15 @@ class Writing:
         return keys
 
     def _change_table(self, batch: Batch, intent: _Intent) -> None:
-        if intent.stays is None:
-            return
         dialect, table = self._engine.dialect, self.plan.table
+        if intent.stays is None:
+            if self._creates_first:
+                types = {column.name: column.type for column in intent.columns}
+                batch.run(statements.create_empty(dialect, table, types))
+            return
+        for column in intent.stays.retyped:
+            for each in statements.retype(dialect, table, column.name, column.type):
+                batch.run(each)
         if intent.stays.widened:
             for statement in statements.prepare_widening(dialect, table):
                 batch.run(statement)
@@ -265,12 +272,17 @@ class Writing:
         """Whether rows are written that the slice does not have; of rows read once, it may be."""
         return outside != 0 and self.plan.outside is not Outside.DROP
 
+    @property
+    def _creates_first(self) -> bool:
+        adds = self.plan.slice is not None or self.plan.mode in {Mode.APPEND, Mode.MERGE}
+        return self._engine.dialect.creates_first and adds
+
     def _run(
         self, batch: Batch, rows: Sql, keys: tuple[str, ...], intent: _Intent, *, strays: bool
     ) -> _Done:
         dialect, plan = self._engine.dialect, self.plan
         columns = tuple(intent.names.values())
-        if intent.stays is None:
+        if intent.stays is None and not self._creates_first:
             anew = intent.before is not None
             create = statements.create_as(dialect, plan.table, columns, rows, replace=anew)
             return _Done(inserted=[batch.run(create)])
@@ -312,7 +324,7 @@ class Writing:
         plan, engine = self.plan, self._engine
         if plan.mode is not Mode.APPEND or not plan.once:
             return False
-        book = replace(plan.table, name=statements.BOOK)
+        book = self._book
         if engine.describe(book) is None:
             with engine.batch() as batch:
                 batch.run(statements.create_book(engine.dialect, book))
@@ -334,8 +346,11 @@ class Writing:
     def _entry(self) -> Sql:
         table = self.plan.table
         at = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-        book = replace(table, name=statements.BOOK)
-        return statements.book(self._engine.dialect, book, table.name, self.plan.once[0], at)
+        return statements.book(self._engine.dialect, self._book, table.name, self.plan.once[0], at)
+
+    @property
+    def _book(self) -> TableRef:
+        return replace(self.plan.table, name=self._engine.dialect.fold(statements.BOOK))
 
     def _receipt(
         self,
@@ -354,7 +369,7 @@ class Writing:
         after = intent.columns
         if intent.stays is None:
             after = self._engine.describe(plan.table) or after
-        changed = difference(intent.before or after, after, self._engine.dialect.fold, intent.lost)
+        changed = difference(intent.before or after, after, self._engine.dialect, intent.lost)
         return Receipt(
             after,
             "",
@@ -387,9 +402,18 @@ def as_the_table(
     table: Sequence[Column],
     fold: Any,
 ) -> Schema:
-    """The frame's columns in the types of the table's, for an engine that casts nothing itself."""
+    """The frame's columns in the types of the table's, for an engine that casts nothing itself.
+
+    What holds others, and is text in the table (JSON), stays as it is: the engine writes it so.
+    """
     types = {fold(column.name): column.arrow for column in table}
-    return pyarrow().schema([field.with_type(types[fold(field.name)]) for field in frame])
+    nested = pyarrow().types.is_nested
+
+    def as_there(field: Any) -> Any:
+        type_ = types[fold(field.name)]
+        return field if nested(field.type) and not nested(type_) else field.with_type(type_)
+
+    return pyarrow().schema([as_there(field) for field in frame])
 
 
 def noted_zones(frame: Schema) -> dict[str, str]:
