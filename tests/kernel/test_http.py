@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from dagweave._kernel.budget import RateBudget
 from dagweave._kernel.errors import InvalidInput, Refused, Unavailable
+from dagweave._kernel.gather import gather
 from dagweave._kernel.http import HttpClient
 from dagweave.testing import FakeClock
 
@@ -309,3 +311,77 @@ def test_a_closed_client_opens_again(client: HttpClient, service: Service):
 
     assert client.get_json("/rows") == {"rows": 12}
     assert len(service.connections) == 2
+
+
+def test_headers_are_asked_for_anew_for_each_attempt_and_secrets_are_not_shown(service: Service):
+    service.answers = [(503, b"", {}), (401, b'{"message": "bad key s3cr3t-key"}', {})]
+    given: list[str] = []
+
+    def headers() -> dict[str, str]:
+        given.append("asked")
+        return {"Authorization": "Basic s3cr3t-key"}
+
+    client = HttpClient(
+        service.url, "Service", headers=headers, secrets=["s3cr3t-key"], clock=FakeClock()
+    )
+    with pytest.raises(Refused) as refused:
+        client.get_json("/rows")
+
+    assert refused.value.status == 401
+    assert len(given) == 2
+    assert "s3cr3t" not in f"{refused.value}{client!r}"
+
+
+def test_a_retry_after_is_kept_by_all_who_share_the_budget(service: Service):
+    service.answers = [(429, b"", {"Retry-After": "20"})]
+    clock = FakeClock()
+    budget = RateBudget(clock=clock)
+    one, other = (HttpClient(service.url, "S", budget=budget, clock=clock) for _ in range(2))
+
+    assert one.get_json("/rows") == {"rows": 12}
+    assert clock.slept == [0.0, 20.0]
+    budget.close_for(7)
+    assert other.get_json("/rows") == {"rows": 12}
+    assert clock.slept[-1] == 7.0
+
+
+def test_a_limit_that_is_used_up_for_an_hour_is_reported_and_nobody_asks_meanwhile(
+    service: Service,
+):
+    service.answers = [(429, b"", {"Retry-After": "3600"})]
+    clock = FakeClock()
+    client = HttpClient(service.url, "S", budget=RateBudget(clock=clock), clock=clock)
+
+    for _ in range(2):
+        with pytest.raises(Unavailable, match=r"another \d+ s"):
+            client.get_json("/rows")
+    assert len(service.requests) == 1
+    clock.advance(3600)
+    assert client.get_json("/rows") == {"rows": 12}
+
+
+def test_the_last_tenth_of_an_allowance_is_spent_as_it_comes_back(service: Service):
+    left = {"X-Rate-Limit": "500", "X-Rate-Limit-Remaining": "12"}
+    service.answers = [(200, b"{}", left)] * 3
+    clock = FakeClock()
+    client = HttpClient(service.url, "S", budget=RateBudget(clock=clock), clock=clock)
+
+    for _ in range(3):
+        client.get_json("/rows")
+
+    assert sum(clock.slept) == pytest.approx(3600 / 500)
+
+
+def test_results_are_gathered_in_order_and_nothing_is_begun_after_an_error():
+    begun: list[int] = []
+
+    def work(n: int) -> int:
+        begun.append(n)
+        if n == 3:
+            raise ValueError("three")
+        return n * n
+
+    assert list(gather(work, [1, 2], threads=8)) == [1, 4]
+    with pytest.raises(ValueError, match="three"):
+        list(gather(work, range(3, 500), threads=2))
+    assert len(begun) < 400

@@ -55,7 +55,22 @@ class MissingExtra(DagweaveError):
 
 
 class Refused(DagweaveError):
-    """The other side answered, and the answer is no. Asking again cannot help."""
+    """The other side answered, and the answer is no. Asking again cannot help.
+
+    Args:
+        status: The HTTP status of the answer, where there was one.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        seen: str | None = None,
+        remedy: str | None = None,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(what, seen=seen, remedy=remedy)
+        self.status = status
 
 
 class WorkFailed(DagweaveError):

@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from dagweave._kernel.clock import SYSTEM_CLOCK, Clock
 from dagweave._kernel.errors import InvalidInput, Refused, Unavailable
+from dagweave._kernel.redact import redact
 from dagweave._kernel.wait import backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import requests
+
+    from dagweave._kernel.budget import RateBudget
 
 # With 5xx, the statuses after which the same request may succeed; any other is an answer.
 _TRANSIENT_STATUSES = frozenset({408, 425, 429})
@@ -49,6 +52,13 @@ class HttpClient:
         server: What the server is called in errors: `Slack`.
         timeout_s: Longest wait for a connection, and for each part of an answer, in seconds.
         attempts: How often a request is made at most, the first one included.
+        first_pause_s: The first pause between attempts, in seconds.
+        pause_factor: How much longer each further pause is.
+        headers: Called for each attempt; what it returns is sent along, a token for instance.
+        secrets: What no error may show, whatever the server says.
+        budget: Asked before each attempt, and told what the server says about its limits. A wait
+            of over a minute is not waited for, but reported.
+        connections: How many connections are kept open.
     """
 
     base_url: str
@@ -56,6 +66,12 @@ class HttpClient:
     timeout_s: float = 30.0
     attempts: int = 4
     clock: Clock = SYSTEM_CLOCK
+    first_pause_s: float = 0.2
+    pause_factor: float = 2.0
+    headers: Callable[[], Mapping[str, str]] | None = field(default=None, repr=False)
+    secrets: Sequence[str] = field(default=(), repr=False)
+    budget: RateBudget | None = field(default=None, repr=False)
+    connections: int = 10
     _session: requests.Session | None = field(default=None, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -73,7 +89,7 @@ class HttpClient:
         except ValueError as error:
             raise Unavailable(
                 f"{self.server} answered GET {path} with something that is not JSON.",
-                seen=_shown(answer),
+                seen=self._shown(answer),
                 remedy=f"Check that {self.base_url} is the address of {self.server} itself, and "
                 "not of a proxy or a login page before it.",
             ) from error
@@ -98,7 +114,7 @@ class HttpClient:
             Unavailable: as in `get_json`.
             InvalidInput: as in `get_json`.
         """
-        pauses = backoff(0.2, cap_s=10.0)
+        pauses = backoff(self.first_pause_s, cap_s=10.0, factor=self.pause_factor)
         attempt = 1
         while True:
             outcome = self._attempt(method.upper(), path, params, json)
@@ -127,9 +143,11 @@ class HttpClient:
         import requests
 
         url = self.base_url + path
+        self._await_budget(method, path)
+        headers = self.headers() if self.headers else None
         try:
             answer = self._open().request(
-                method, url, params=params, json=json, timeout=self.timeout_s
+                method, url, params=params, json=json, headers=headers, timeout=self.timeout_s
             )
         except ValueError as error:
             # How requests says that a URL is none; its other errors are no ValueErrors.
@@ -138,28 +156,55 @@ class HttpClient:
             ) from error
         except requests.RequestException as error:
             again = method in _REPEATABLE_METHODS or _never_sent(error)
-            return _Miss(_plainly(error), again and _may_pass(error), cause=error)
+            seen = redact(_plainly(error), self.secrets)
+            return _Miss(seen, again and _may_pass(error), cause=error)
         status = answer.status_code
+        if self.budget:
+            self.budget.observe(answer.headers)
         if answer.ok:
             return answer
         if status < 500 and status not in _TRANSIENT_STATUSES:
             raise Refused(
                 f"{self.server} refused {method} {path}.",
-                seen=_shown(answer),
+                seen=self._shown(answer),
                 remedy="Not retried: the answer would be the same.",
+                status=status,
             )
         again = method in _REPEATABLE_METHODS or status in _NOTHING_DONE_STATUSES
         pause_s = retry_after_s(answer.headers.get("Retry-After", ""))
+        if pause_s is not None and self.budget:
+            # The budget makes everybody wait, this request included.
+            self.budget.close_for(pause_s)
+            pause_s = 0.0
         if pause_s is not None:
             pause_s = min(pause_s, _LONGEST_RETRY_AFTER_S)
-        return _Miss(_shown(answer), again, pause_s)
+        return _Miss(self._shown(answer), again, pause_s)
+
+    def _await_budget(self, method: str, path: str) -> None:
+        pause_s = self.budget.wait_s() if self.budget else 0.0
+        if pause_s > _LONGEST_RETRY_AFTER_S:
+            raise Unavailable(
+                f"{self.server} was not asked {method} {path}.",
+                seen=f"It said that it takes no request for another {pause_s:.0f} s.",
+                remedy="The account's rate limit is used up. Wait, or ask less often.",
+            )
+        if pause_s:
+            self.clock.sleep(pause_s)
+
+    def _shown(self, answer: requests.Response) -> str:
+        text = redact(answer.text, self.secrets)
+        return f"HTTP {answer.status_code}: {text[:_LONGEST_BODY_SHOWN]}"
 
     def _open(self) -> requests.Session:
         import requests
+        from requests.adapters import HTTPAdapter
 
         with self._lock:
             if self._session is None:
                 self._session = requests.Session()
+                adapter = HTTPAdapter(pool_maxsize=self.connections)
+                self._session.mount("https://", adapter)
+                self._session.mount("http://", adapter)
             return self._session
 
 
@@ -175,10 +220,6 @@ def retry_after_s(value: str) -> float | None:
         return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
     except ValueError:
         return None
-
-
-def _shown(answer: requests.Response) -> str:
-    return f"HTTP {answer.status_code}: {answer.text[:_LONGEST_BODY_SHOWN]}"
 
 
 def _may_pass(error: requests.RequestException) -> bool:
