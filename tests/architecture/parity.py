@@ -34,6 +34,7 @@ PACKAGES = {
         "dagster-duckdb-polars",
         "dagster-duckdb-pyspark",
     ],
+    "fivetran": ["dagster-fivetran"],
     "slack": ["dagster-slack"],
     "snowflake": [
         "dagster-snowflake",

@@ -8,7 +8,7 @@ import pytest
 
 import dagweave
 
-INTEGRATIONS = ("dbt", "dlt", "duckdb", "slack", "snowflake")
+INTEGRATIONS = ("dbt", "dlt", "duckdb", "fivetran", "slack", "snowflake")
 PUBLIC = (*INTEGRATIONS, "testing", "weaving")
 
 

@@ -14,6 +14,11 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 from dagster import AssetsDefinition, BetaWarning
 
+# Users read the metadata of assets with `...MetadataSet.extract`, which is made of this.
+from dagster._core.definitions.metadata.metadata_set import (
+    NamespacedMetadataSet as NamespacedMetadataSet,
+)
+
 # Users subclass the first and are handed the second: what they wrote for the official I/O managers
 # must be the same classes here. Dagster exports none of them.
 from dagster._core.storage.db_io_manager import DbTypeHandler as DbTypeHandler

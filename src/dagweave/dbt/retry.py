@@ -7,20 +7,19 @@ the earlier attempt ran on another machine, and where it was killed.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from dagster import (
     AssetCheckSeverity,
-    DagsterError,
     DagsterEventType,
     OpExecutionContext,
 )
 
-from dagweave._dagster.private import run_taken_up
+from dagweave._dagster.attempts import earlier_runs, events_of, step_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Set
+    from collections.abc import Mapping, Set
 
     from dagster import (
         AssetCheckEvaluation,
@@ -81,17 +80,17 @@ class Earlier:
         A later one is a retry of the step, or of a run that takes up another one where it failed.
         A run that does all of another one again is a first attempt.
         """
-        step = context if isinstance(context, OpExecutionContext) else context.op_execution_context
-        runs = list(_earlier_runs(step))
+        step = step_of(context)
+        runs = list(earlier_runs(step))
         if not runs:
             return None
         materialized: dict[AssetKey, Built] = {}
         checked: dict[AssetCheckKey, AssetCheckEvaluation] = {}
         for run_id in runs:
-            for event in _events(step, run_id, DagsterEventType.ASSET_MATERIALIZATION):
+            for event in events_of(step, run_id, DagsterEventType.ASSET_MATERIALIZATION):
                 found: AssetMaterialization = event.step_materialization_data.materialization
                 materialized[found.asset_key] = Built(run_id, found)
-            for event in _events(step, run_id, DagsterEventType.ASSET_CHECK_EVALUATION):
+            for event in events_of(step, run_id, DagsterEventType.ASSET_CHECK_EVALUATION):
                 check: AssetCheckEvaluation = event.asset_check_evaluation_data
                 checked[check.asset_check_key] = check
         return cls(materialized, checked)
@@ -109,7 +108,7 @@ class Earlier:
 
 def first_to_tell(context: OpExecutionContext | AssetExecutionContext) -> bool:
     """Whether nobody has asked this before in the same attempt of a step."""
-    step = context if isinstance(context, OpExecutionContext) else context.op_execution_context
+    step = step_of(context)
     if step in _told:
         return False
     _told.add(step)
@@ -118,27 +117,3 @@ def first_to_tell(context: OpExecutionContext | AssetExecutionContext) -> bool:
 
 def _went_well(check: AssetCheckEvaluation) -> bool:
     return check.passed or check.severity is AssetCheckSeverity.WARN
-
-
-def _earlier_runs(step: OpExecutionContext) -> Iterator[str]:
-    """The runs with earlier attempts of this step, the oldest first."""
-    if parent := run_taken_up(step):
-        ended_well = _events(step, parent, DagsterEventType.STEP_SUCCESS)
-        if str(step.op_handle) not in {event.step_key for event in ended_well}:
-            yield parent
-    if _attempt(step) > 0:
-        yield step.run.run_id
-
-
-def _attempt(step: OpExecutionContext) -> int:
-    try:
-        return step.retry_number
-    except (AttributeError, DagsterError):
-        # A function that is called directly, with a context of build_asset_context().
-        return 0
-
-
-def _events(step: OpExecutionContext, run_id: str, kind: DagsterEventType) -> Iterator[Any]:
-    for entry in step.instance.all_logs(run_id, of_type=kind):
-        if entry.dagster_event is not None:
-            yield entry.dagster_event

@@ -7,6 +7,18 @@ of this is loaded unless it is asked for.
 from __future__ import annotations
 
 from dagweave.testing.clock import FakeClock
+from dagweave.testing.fivetran import FivetranConnection, FivetranServer, FivetranSync
+from dagweave.testing.rest import HttpFault
 from dagweave.testing.slack import Channel, Fault, PostedMessage, SlackServer
 
-__all__ = ["Channel", "FakeClock", "Fault", "PostedMessage", "SlackServer"]
+__all__ = [
+    "Channel",
+    "FakeClock",
+    "Fault",
+    "FivetranConnection",
+    "FivetranServer",
+    "FivetranSync",
+    "HttpFault",
+    "PostedMessage",
+    "SlackServer",
+]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dagweave.testing.clock import FakeClock
+from dagweave.testing.fivetran import FivetranServer
 from dagweave.testing.slack import SlackServer
 from dagweave.testing.slack.proxies import past_proxies
 
@@ -25,9 +26,22 @@ def slack_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
     with SlackServer() as server:
         monkeypatch.setenv("DAGWEAVE_SLACK_BASE_URL", server.base_url)
         monkeypatch.setenv("SLACK_BOT_TOKEN", server.token)
-        # Where a proxy leads out, it does not lead to this machine.
-        for name, value in past_proxies(os.environ).items():
-            monkeypatch.setenv(name, value)
+        _past_proxies(monkeypatch)
+        yield server
+
+
+@pytest.fixture
+def fivetran_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FivetranServer]:
+    """A running `FivetranServer`, at which every `FivetranWorkspace` of the test ends up.
+
+    Its address is in `DAGWEAVE_FIVETRAN_BASE_URL`, its key in `FIVETRAN_API_KEY` and
+    `FIVETRAN_API_SECRET`.
+    """
+    with FivetranServer() as server:
+        monkeypatch.setenv("DAGWEAVE_FIVETRAN_BASE_URL", server.url)
+        monkeypatch.setenv("FIVETRAN_API_KEY", server.api_key)
+        monkeypatch.setenv("FIVETRAN_API_SECRET", server.api_secret)
+        _past_proxies(monkeypatch)
         yield server
 
 
@@ -35,3 +49,9 @@ def slack_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
 def fake_clock() -> FakeClock:
     """A clock on which sleeping takes no time."""
     return FakeClock()
+
+
+def _past_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a proxy leads out, it does not lead to this machine."""
+    for name, value in past_proxies(os.environ).items():
+        monkeypatch.setenv(name, value)
