@@ -14,6 +14,11 @@ EMULATORS := $(patsubst tests/emulators/%/requirements.txt,.venvs/emulator-%/rea
 export UV_PYTHON_DOWNLOADS := never
 export UV_PYTHON := $(PYTHON)
 export UV_NO_PROGRESS := 1
+# Where Python may keep no bytecode, each of the thousand processes that the tests start would compile
+# every library anew.
+ifdef PYTHONDONTWRITEBYTECODE
+export UV_COMPILE_BYTECODE := 1
+endif
 
 .PHONY: demo demo-ui test check test-duckdb1 test-main bench format lock clean
 .DEFAULT_GOAL := help
