@@ -11,7 +11,7 @@ from pathlib import Path
 from dagweave.warehouse.capabilities import Capabilities, Feature
 
 PAGE = Path(__file__).parents[2] / "docs" / "capabilities.md"
-ENGINES = {"DuckDB": "dagweave.duckdb.engine"}
+ENGINES = {"DuckDB": "dagweave.duckdb.engine", "Databricks": "dagweave.databricks.engine"}
 """Where each engine declares what it can do."""
 
 HEAD = """\

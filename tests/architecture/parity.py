@@ -27,6 +27,7 @@ PAGE = ROOT / "docs" / "parity.md"
 
 PACKAGES = {
     "dbt": ["dagster-dbt"],
+    "databricks": ["dagster-databricks"],
     "dlt": ["dagster-dlt"],
     "duckdb": [
         "dagster-duckdb",

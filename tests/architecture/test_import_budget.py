@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BARE = ROOT / ".venvs" / "bare" / "bin" / "python"
-INTEGRATIONS = ("dbt", "dlt", "duckdb", "fivetran", "slack", "snowflake")
+INTEGRATIONS = ("databricks", "dbt", "dlt", "duckdb", "fivetran", "slack", "snowflake")
 BUDGET = 1.1
 HEAVY = (
     "adbc_driver_manager", "databricks", "dbt", "dlt", "duckdb", "google.cloud", "matplotlib", "numpy",

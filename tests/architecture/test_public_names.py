@@ -8,7 +8,7 @@ import pytest
 
 import dagweave
 
-INTEGRATIONS = ("dbt", "dlt", "duckdb", "fivetran", "slack", "snowflake")
+INTEGRATIONS = ("databricks", "dbt", "dlt", "duckdb", "fivetran", "slack", "snowflake")
 PUBLIC = (*INTEGRATIONS, "testing", "weaving")
 
 

@@ -210,7 +210,11 @@ class ArrowTables:
     def from_source(self, source: Source) -> Any:
         """A table of the source's rows."""
         with source.open() as stream:
-            return stream.read_all()
+            return self.from_stream(stream)
+
+    def from_stream(self, stream: Stream) -> Any:
+        """A table of all rows of the stream."""
+        return stream.read_all()
 
     def empty(self) -> Any:
         """A table without rows or columns."""

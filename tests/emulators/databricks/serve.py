@@ -1,4 +1,7 @@
-"""Databricks, as far as minilake speaks it over HTTP. Tasks of jobs run as processes here."""
+"""Databricks, as far as minilake speaks it over HTTP. Tasks of jobs run as processes here.
+
+`statements` stands before minilake's own Statement Execution API: why, it says itself.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 TOKEN = "dapi-of-the-emulator"
 
@@ -37,9 +41,7 @@ def main() -> None:
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
-        server = uvicorn.Server(
-            uvicorn.Config("minilake.app:create_app", factory=True, log_level="warning", http="h11")
-        )
+        server = uvicorn.Server(uvicorn.Config(_app, factory=True, log_level="warning", http="h11"))
         listening.listen(128)
         serving = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         serving.start()
@@ -51,6 +53,28 @@ def main() -> None:
             sys.stdin.read()
         server.should_exit = True
         serving.join()
+
+
+def _app() -> Any:
+    from fastapi import Request
+    from fastapi.responses import JSONResponse
+    from minilake.app import create_app
+
+    # Beside this file; imported when minilake has its settings.
+    from statements import router
+
+    app = create_app()
+
+    @app.middleware("http")
+    async def only_with_the_token(request: Request, go_on: Any) -> Any:
+        api = request.url.path.startswith("/api/")
+        if api and request.headers.get("authorization") != f"Bearer {TOKEN}":
+            refused = {"error_code": "PERMISSION_DENIED", "message": "Invalid access token."}
+            return JSONResponse(refused, 403)
+        return await go_on(request)
+
+    app.router.routes[:0] = router.routes
+    return app
 
 
 def _extensions() -> Path:
