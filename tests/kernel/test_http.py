@@ -206,6 +206,23 @@ def test_a_post_that_may_have_been_acted_on_is_not_made_again(
     assert len(service.requests) == 1
 
 
+@pytest.mark.parametrize("trouble", [DROP, HALF, (500, b"", {})])
+def test_a_post_that_does_nothing_twice_is_made_again(
+    client: HttpClient, service: Service, trouble: Any
+):
+    service.answers = [trouble]
+
+    client.request("POST", "/events", json={"id": 1}, repeatable=True)
+
+    assert len(service.requests) == 2
+
+
+def test_a_body_is_sent_as_it_is(client: HttpClient, service: Service):
+    client.request("POST", "/events", body=b"\x00raw")
+
+    assert service.requests == [("POST", "/events", b"\x00raw")]
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_post_that_was_not_acted_on_is_made_again(
     client: HttpClient, service: Service, status: int

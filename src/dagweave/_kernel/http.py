@@ -101,6 +101,8 @@ class HttpClient:
         *,
         params: Mapping[str, str] | None = None,
         json: object = None,
+        body: bytes | None = None,
+        repeatable: bool = False,
     ) -> requests.Response:
         """Make one request, again where that can help, and return its answer.
 
@@ -108,6 +110,12 @@ class HttpClient:
         server's `Retry-After` (capped at 60 s) or a growing, jittered pause. A `POST` is tried
         again only when the server cannot have acted on it: after 429 or 503, or when no connection
         was made.
+
+        Args:
+            json: What to send, as JSON.
+            body: What to send as it is, in place of `json`.
+            repeatable: Whether the server does nothing twice, so that even a `POST` is tried again
+                like a `PUT`.
 
         Raises:
             Refused: as in `get_json`.
@@ -117,7 +125,9 @@ class HttpClient:
         pauses = backoff(self.first_pause_s, cap_s=10.0, factor=self.pause_factor)
         attempt = 1
         while True:
-            outcome = self._attempt(method.upper(), path, params, json)
+            outcome = self._attempt(
+                method.upper(), path, params, json, body, repeatable=repeatable
+            )
             if not isinstance(outcome, _Miss):
                 return outcome
             if not outcome.again or attempt >= self.attempts:
@@ -138,16 +148,30 @@ class HttpClient:
                 self._session = None
 
     def _attempt(
-        self, method: str, path: str, params: Mapping[str, str] | None, json: object
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        json: object,
+        body: bytes | None,
+        *,
+        repeatable: bool,
     ) -> requests.Response | _Miss:
         import requests
 
         url = self.base_url + path
         self._await_budget(method, path)
         headers = self.headers() if self.headers else None
+        repeatable = repeatable or method in _REPEATABLE_METHODS
         try:
             answer = self._open().request(
-                method, url, params=params, json=json, headers=headers, timeout=self.timeout_s
+                method,
+                url,
+                params=params,
+                json=json,
+                data=body,
+                headers=headers,
+                timeout=self.timeout_s,
             )
         except ValueError as error:
             # How requests says that a URL is none; its other errors are no ValueErrors.
@@ -155,7 +179,7 @@ class HttpClient:
                 f"{url} is no address to ask {self.server} at.", seen=str(error)
             ) from error
         except requests.RequestException as error:
-            again = method in _REPEATABLE_METHODS or _never_sent(error)
+            again = repeatable or _never_sent(error)
             seen = redact(_plainly(error), self.secrets)
             return _Miss(seen, again and _may_pass(error), cause=error)
         status = answer.status_code
@@ -170,7 +194,7 @@ class HttpClient:
                 remedy="Not retried: the answer would be the same.",
                 status=status,
             )
-        again = method in _REPEATABLE_METHODS or status in _NOTHING_DONE_STATUSES
+        again = repeatable or status in _NOTHING_DONE_STATUSES
         pause_s = retry_after_s(answer.headers.get("Retry-After", ""))
         if pause_s is not None and self.budget:
             # The budget makes everybody wait, this request included.
