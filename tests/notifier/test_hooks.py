@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 import pytest
 
-from dagweave.notifier import Notice, Notifier, notify_on
-from dagweave.notifier.hooks import Outcome, error_text
+from dagweave.notifier import Notice, Notifier, SendsOnly, notify_on
+from dagweave.notifier.hooks import Outcome
+from dagweave.notifier.trouble import error_text
 
 
 @dataclass
-class Pager:
+class Pager(SendsOnly):
     """A notifier that only remembers."""
 
     notices: list[Notice] = field(default_factory=list)
@@ -62,7 +63,9 @@ def test_a_failed_op_is_told_of_with_its_error(pager: Pager):
 
     result = nightly.execute_in_process(raise_on_error=False)
 
-    assert pager.notices == [
+    [notice] = pager.notices
+    assert "Traceback (most recent call last)" in notice.full_details
+    assert [replace(notice, full_details="")] == [
         Notice(
             summary="Op breaks on job nightly failed!",
             severity="error",

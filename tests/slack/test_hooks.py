@@ -332,10 +332,68 @@ def test_an_error_with_any_text_is_posted(desk: Desk, text: str):
     result = desk.run(job_of(breaks_oddly, slack_on_failure(CHANNEL)))
 
     assert desk.errors(result) == []
-    [message] = desk.server.inbox
+    message, *files = desk.server.inbox
+    assert all(reply.thread_ts == message.ts for reply in files)
     assert message.blocks
     assert "<!" not in message.text
     assert "ValueError" in message.text
+
+
+def test_what_does_not_fit_is_a_file_in_the_thread_with_the_whole_traceback(desk: Desk):
+    @dg.op
+    def breaks_at_length() -> None:
+        raise ValueError("first password=hunter2secret " + "x" * 60_000 + " last")
+
+    desk.run(job_of(breaks_at_length, slack_on_failure(CHANNEL)))
+
+    message, reply = desk.server.inbox
+    [file] = reply.files
+    assert (reply.channel, reply.thread_ts) == (CHANNEL, message.ts)
+    assert file.name == "error.txt"
+    assert "Traceback (most recent call last)" in file.content
+    assert file.content.rstrip().endswith("x last")
+    assert len(file.content) > 60_000
+    assert "hunter2secret" not in file.content
+
+
+def test_a_file_that_slack_does_not_take_is_no_reason_to_complain_in_the_run(desk: Desk):
+    @dg.op
+    def breaks_at_length() -> None:
+        raise ValueError("x" * 60_000)
+
+    desk.server.inject(Fault.refused("missing_scope"), method="files.getUploadURLExternal")
+
+    result = desk.run(job_of(breaks_at_length, slack_on_failure(CHANNEL)))
+
+    assert len(desk.server.inbox) == 1
+    assert desk.errors(result) == []
+
+
+def test_owners_are_mentioned_and_looked_up_once(slack_server_with_people: SlackServer):
+    server = slack_server_with_people
+    slack = SlackResource(token=server.token, base_url=server.base_url)
+
+    @dg.asset(
+        owners=["jo@example.org", "nobody@example.org", "team:data"],
+        hooks={slack_on_failure(CHANNEL, mention_owners=True)},
+    )
+    def orders() -> None:
+        raise ValueError("no orders")
+
+    for _ in range(2):
+        dg.materialize([orders], resources={"slack": slack}, raise_on_error=False)
+
+    assert ["Owners: <@U0JO>, nobody@example.org, team:data" in m.text for m in server.inbox] == [
+        True,
+        True,
+    ]
+    assert server.calls.count("users.lookupByEmail") == 2
+
+
+@pytest.fixture
+def slack_server_with_people() -> Iterator[SlackServer]:
+    with SlackServer(people={"jo@example.org": "U0JO"}) as server:
+        yield server
 
 
 def test_a_coloured_secret_is_not_posted(desk: Desk):

@@ -107,10 +107,11 @@ class HookedStep:
 
     asset_keys: frozenset[AssetKey]
     partition: str | None
+    owners: tuple[str, ...] = ()
 
 
 def hooked_step(context: HookContext) -> HookedStep:
-    """The assets and the partition of the step that just ended.
+    """The assets, their owners and the partition of the step that just ended.
 
     Private, since `HookContext` offers neither; the public way to them would read every planned
     event of the run once per hook. A context made by `build_hook_context` has no step.
@@ -122,7 +123,8 @@ def hooked_step(context: HookContext) -> HookedStep:
     start, end = (tags.get(f"dagster/asset_partition_range_{edge}") for edge in ("start", "end"))
     partition = tags.get("dagster/partition") or (f"{start}...{end}" if start and end else None)
     assets = step.assets_def
-    return HookedStep(frozenset(assets.keys if assets else ()), partition)
+    owners = {owner: None for spec in (assets.specs if assets else ()) for owner in spec.owners}
+    return HookedStep(frozenset(assets.keys if assets else ()), partition, tuple(owners))
 
 
 def as_stored_by(spec: AssetSpec, io_manager_key: str) -> AssetSpec:

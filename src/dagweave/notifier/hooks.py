@@ -7,25 +7,24 @@ the run ends as it would have without it.
 from __future__ import annotations
 
 import traceback
-from collections import deque
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from dagster import (
     AssetCheckSeverity,
     DagsterEventType,
     DagsterExecutionInterruptedError,
-    Failure,
     HookDefinition,
     HookExecutionResult,
 )
 
 from dagweave._dagster.private import hooked_step
-from dagweave._kernel.errors import DagweaveError, InvalidInput
+from dagweave._kernel.errors import InvalidInput
 from dagweave._kernel.redact import redact
 from dagweave.notifier.notice import Notice
+from dagweave.notifier.trouble import error_text, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from dagster import AssetKey, DagsterEvent, HookContext
 
@@ -36,9 +35,6 @@ if TYPE_CHECKING:
     MessageFn: TypeAlias = Callable[[HookContext], object]
 
 Outcome = Literal["failed", "succeeded"]
-
-# An error is often wrapped once or twice; beyond that the first lines say it all.
-_MOST_CAUSES = 3
 
 
 def notify_on(
@@ -74,7 +70,7 @@ def notify_on(
         # arrives as a BaseException of its own.
         except BaseException as error:  # noqa: BLE001
             complaint = (
-                f"{name} could not send its message; the run is not affected.\n{_told(error)}"
+                f"{name} could not send its message; the run is not affected.\n{told(error)}"
             )
         context.log.error(complaint)
 
@@ -108,6 +104,7 @@ def describe(
     failed = outcome == "failed"
     failed_checks = _failed_checks(events)
     made = _materialized(events)
+    error = context.op_exception
     return Notice(
         summary=f"Op {op_name} on job {job_name} {outcome}!",
         severity="error" if failed else "warning" if failed_checks else "info",
@@ -118,56 +115,12 @@ def describe(
         assets=_names(step.asset_keys - made if failed else step.asset_keys & made),
         partition=step.partition,
         failed_checks=failed_checks,
-        details=redact(error_text(context.op_exception)) if context.op_exception else "",
+        details=redact(error_text(error)) if error else "",
+        full_details=redact("".join(traceback.format_exception(error))) if error else "",
+        owners=step.owners if failed else (),
         link=f"{webserver_base_url.rstrip('/')}/runs/{run_id}" if webserver_base_url else None,
         message=_own_words(context, message_fn) if message_fn else None,
     )
-
-
-def error_text(error: BaseException) -> str:
-    """What `error` says, and what is behind it that it does not say itself.
-
-    That is its cause, what was being handled when it was raised, and what a group holds. A
-    `dagster.Failure` speaks for itself; any other error is shown with its type.
-    """
-    lines = [_one_error(error)]
-    seen = {id(error)}
-    waiting = deque(_behind(error))
-    while waiting and len(lines) <= _MOST_CAUSES:
-        relation, other = waiting.popleft()
-        if id(other) in seen:
-            continue
-        seen.add(id(other))
-        text = _one_error(other)
-        if not any(text in line for line in lines):
-            lines.append(f"{relation} {text}")
-        waiting.extend(_behind(other))
-    return "\n".join(lines)
-
-
-def _behind(error: BaseException) -> Iterator[tuple[str, BaseException]]:
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        yield from (("one of them:", member) for member in group.exceptions)
-    if error.__cause__:
-        yield "caused by", error.__cause__
-    elif error.__context__ and not error.__suppress_context__:
-        yield "while handling", error.__context__
-
-
-def _one_error(error: BaseException) -> str:
-    if isinstance(error, Failure) and error.description:
-        return error.description
-    # The standard library's way also reads an error whose `__str__` fails.
-    text = "".join(traceback.TracebackException.from_exception(error).format_exception_only())
-    return text.strip().removeprefix(f"{type(error).__module__}.")
-
-
-def _told(error: BaseException) -> str:
-    """An error of ours says what to do; of any other, the traceback shows whose it is."""
-    if isinstance(error, DagweaveError):
-        return f"{type(error).__name__}: {error}"
-    return redact("".join(traceback.format_exception(error)).strip())
 
 
 def _own_words(context: HookContext, message_fn: MessageFn) -> str:

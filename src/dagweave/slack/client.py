@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -13,12 +15,15 @@ from dagweave._kernel.extras import require
 from dagweave._kernel.http import retry_after_s
 from dagweave._kernel.redact import redact
 from dagweave._kernel.wait import backoff
+from dagweave.notifier.text import cut
+from dagweave.slack.pace import take_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from slack_sdk import WebClient
     from slack_sdk.errors import SlackApiError
+    from slack_sdk.web import SlackResponse
 
 DEFAULT_BASE_URL = "https://slack.com/api/"
 BASE_URL_VARIABLE = "DAGWEAVE_SLACK_BASE_URL"
@@ -27,7 +32,13 @@ BASE_URL_VARIABLE = "DAGWEAVE_SLACK_BASE_URL"
 # better reported than waited for.
 LONGEST_RETRY_AFTER_S = 60
 
-_SCOPE = "Give the app the chat:write scope, install it anew, and use the token that Slack shows."
+# https://docs.slack.dev/reference/methods/chat.update#errors
+LONGEST_EDITED_TEXT = 4_000
+
+_SCOPE = (
+    "Give the app the scope that it lacks (chat:write to post), install it anew, and use the "
+    "token that Slack shows."
+)
 _BOT = "Use the bot token of an app that is installed in the workspace; it starts with xoxb-."
 
 # https://docs.slack.dev/reference/methods/chat.postMessage#errors
@@ -111,10 +122,26 @@ def connect(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """Where a message is: what `chat.update` and a reply take."""
+
+    channel_id: str
+    ts: str
+
+
 def post(
-    client: WebClient, channel: str, text: str, blocks: Sequence[Mapping[str, Any]] = ()
-) -> None:
+    client: WebClient,
+    channel: str,
+    text: str,
+    blocks: Sequence[Mapping[str, Any]] = (),
+    *,
+    thread_ts: str | None = None,
+) -> Posted:
     """Post one message; if Slack does not take its blocks, post the text alone.
+
+    Args:
+        thread_ts: The message that this one replies to.
 
     Raises:
         InvalidInput: There is no text, or what answers is not Slack.
@@ -123,19 +150,95 @@ def post(
     """
     if not text.strip():
         raise InvalidInput(f"A message to {channel} has no text.", remedy="Give it some.")
+
+    def sent(shown: list[dict[str, Any]] | None) -> SlackResponse:
+        take_turn(client.base_url, channel)
+        return client.chat_postMessage(
+            channel=channel, text=text, blocks=shown, thread_ts=thread_ts
+        )
+
+    answer = _laid_out(client, f"a message to {channel}", blocks, sent)
+    return Posted(str(answer.get("channel") or channel), str(answer.get("ts") or ""))
+
+
+def edit(
+    client: WebClient, posted: Posted, text: str, blocks: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Put another text in the place of a message's; raises as `post` does."""
+    fitting = cut(text, LONGEST_EDITED_TEXT)
+
+    def sent(shown: list[dict[str, Any]] | None) -> SlackResponse:
+        # Without any, the message would keep the blocks that it has.
+        return client.chat_update(
+            channel=posted.channel_id, ts=posted.ts, text=fitting, blocks=shown or []
+        )
+
+    _laid_out(client, f"an edited message in {posted.channel_id}", blocks, sent)
+
+
+def attach(client: WebClient, posted: Posted, file_name: str, content: str) -> None:
+    """Put a text as a file into the thread of a message; raises as `post` does.
+
+    It takes the scope files:write.
+    """
+    with _translated(client, f"the file {file_name}"):
+        client.files_upload_v2(
+            content=content.encode("utf-8", "replace"),
+            filename=file_name,
+            title=file_name,
+            channel=posted.channel_id,
+            thread_ts=posted.ts,
+        )
+
+
+def find_user(client: WebClient, email: str) -> str | None:
+    """The id of the person with this e-mail address, if there is one; raises as `post` does.
+
+    It takes the scope users:read.email.
+    """
+    from slack_sdk.errors import SlackApiError
+
+    with _translated(client, "a look-up of an e-mail address"):
+        try:
+            answer = client.users_lookupByEmail(email=email)
+        except SlackApiError as error:
+            if _code(error) == "users_not_found":
+                return None
+            raise
+    return str(cast("dict[str, Any]", answer["user"])["id"])
+
+
+def _laid_out(
+    client: WebClient,
+    what: str,
+    blocks: Sequence[Mapping[str, Any]],
+    send: Callable[[list[dict[str, Any]] | None], SlackResponse],
+) -> SlackResponse:
+    """Send with blocks; without them, if Slack does not take them."""
+    from slack_sdk.errors import SlackApiError
+
+    with _translated(client, what):
+        shown = [dict(block) for block in blocks] or None
+        try:
+            return send(shown)
+        except SlackApiError as error:
+            if not shown or _code(error) not in _BLOCKS_REFUSED:
+                raise
+        return send(None)
+
+
+@contextmanager
+def _translated(client: WebClient, what: str) -> Generator[None]:
+    """Within the block, what Slack and its SDK complain of is said in our errors."""
     from slack_sdk.errors import SlackApiError, SlackClientError
 
-    shown = [dict(block) for block in blocks]
     try:
-        client.chat_postMessage(channel=channel, text=text, blocks=shown or None)
+        yield
     except SlackApiError as error:
-        if shown and _code(error) in _BLOCKS_REFUSED:
-            post(client, channel, text)
-            return
-        raise _explained(error, channel, client) from error
+        raise _explained(error, what, client) from error
     except (SlackClientError, HTTPException, OSError, ValueError) as error:
         raise Unavailable(
-            f"A message to {channel} may not have reached Slack.",
+            f"{what[0].upper()}{what[1:]} may not have reached Slack.",
             seen=redact(_reason(error), _named(client.token)),
             remedy=f"Check that {client.base_url} can be reached from here, and that it answers "
             f"within {client.timeout:g} s.",
@@ -149,26 +252,26 @@ def _address(base_url: str | None) -> str:
     return address
 
 
-def _explained(error: SlackApiError, channel: str, client: WebClient) -> DagweaveError:
+def _explained(error: SlackApiError, what: str, client: WebClient) -> DagweaveError:
     token = client.token
     status = cast("int", error.response.status_code)
     code = redact(_code(error), _named(token))
     if status == 429 or status >= 500 or code in _TRANSIENT:
         return Unavailable(
-            f"Slack took no message to {channel} just now.",
+            f"Slack did not take {what} just now.",
             seen=f"Slack says: {code} (HTTP {status})",
             remedy="This passes by itself; with more max_retries the resource asks more often.",
         )
     if _NO_JSON.match(code):
         return InvalidInput(
-            f"What answers at {client.base_url} is not Slack: a message to {channel} was not sent.",
+            f"What answers at {client.base_url} is not Slack: it was not sent {what}.",
             seen=f"HTTP {status}: {code}",
             remedy=_CHECK_BASE_URL,
         )
     notes = cast("dict[str, Any]", error.response.get("response_metadata") or {}).get("messages")
     look_up = f"Look up {code} on https://docs.slack.dev/reference/methods/chat.postMessage."
     return Refused(
-        f"Slack refused a message to {channel}.",
+        f"Slack refused {what}.",
         seen=redact("\n".join([f"Slack says: {code}", *map(str, notes or ())]), _named(token)),
         remedy=f"{_REMEDIES.get(code, look_up)} Not retried: the answer would be the same.",
     )

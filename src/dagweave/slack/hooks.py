@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
-from dagweave._kernel.errors import InvalidInput
 from dagweave.notifier import notify_on
-from dagweave.slack.resource import SlackNotifier
+from dagweave.notifier.renamed import web_address
+from dagweave.slack.notifier import SlackNotifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +21,8 @@ def slack_on_failure(
     message_fn: Callable[[HookContext], str] | None = None,
     dagit_base_url: str | None = None,
     webserver_base_url: str | None = None,
+    *,
+    mention_owners: bool = False,
 ) -> HookDefinition:
     """Make a hook that posts to `channel` when a step fails. It needs the resource `slack`.
 
@@ -44,9 +45,11 @@ def slack_on_failure(
             mention is kept.
         dagit_base_url: The old name of `webserver_base_url`; deprecated.
         webserver_base_url: Where Dagster's UI is, for a link to the run.
+        mention_owners: Whether the owners of the assets are mentioned in the default message; it
+            takes the scope users:read.email.
     """
-    base_url = _webserver(webserver_base_url, dagit_base_url)
-    return _hook("failed", "slack_on_failure", channel, message_fn, base_url)
+    base_url = web_address(webserver_base_url, dagit_base_url)
+    return _hook("failed", "slack_on_failure", channel, message_fn, base_url, mention_owners)
 
 
 def slack_on_success(
@@ -60,7 +63,7 @@ def slack_on_success(
     The message says which op, job and run succeeded, which assets that made, and which checks did
     not pass nevertheless. All else is as with `slack_on_failure`.
     """
-    base_url = _webserver(webserver_base_url, dagit_base_url)
+    base_url = web_address(webserver_base_url, dagit_base_url)
     return _hook("succeeded", "slack_on_success", channel, message_fn, base_url)
 
 
@@ -70,28 +73,15 @@ def _hook(
     channel: str,
     message_fn: Callable[[HookContext], str] | None,
     webserver_base_url: str | None,
+    mention_owners: bool = False,  # noqa: FBT001, FBT002 -- handed on
 ) -> HookDefinition:
     return notify_on(
         outcome,
-        lambda context: SlackNotifier(context.resources.slack.get_client(), channel),
+        lambda context: SlackNotifier(
+            context.resources.slack.get_client(), channel, mention_owners=mention_owners
+        ),
         name=name,
         required_resource_keys=frozenset({"slack"}),
         message_fn=message_fn,
         webserver_base_url=webserver_base_url,
     )
-
-
-def _webserver(webserver_base_url: str | None, dagit_base_url: str | None) -> str | None:
-    if dagit_base_url is None:
-        return webserver_base_url
-    if webserver_base_url is not None:
-        raise InvalidInput(
-            "Both webserver_base_url and dagit_base_url were given.",
-            remedy="Give webserver_base_url alone: dagit_base_url is its old name.",
-        )
-    warnings.warn(
-        "dagit_base_url is deprecated; write webserver_base_url instead.",
-        DeprecationWarning,
-        stacklevel=3,
-    )
-    return dagit_base_url

@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from dagweave.notifier.text import cut, listed, printable
+from dagweave.notifier.text import cut, each_text, facts, listed, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dagweave.notifier.notice import Notice, Severity
 
@@ -36,6 +36,7 @@ _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _CALLS_A_CHANNEL = re.compile(
     r"<!(?:channel|here|everyone|subteam)\b[^>]*>|@(?=(?:channel|here|everyone)\b)"
 )
+_MENTION = re.compile(r"<@[A-Z0-9]+>")
 # A mention, a link, a date: whatever Slack makes more of than is written.
 _IN_ANGLES = re.compile(r"<[^<>]+>")
 _BREAKS_NOTHING = "\N{ZERO WIDTH SPACE}"
@@ -48,17 +49,33 @@ class SlackMessage:
     Attributes:
         text: All of it, in Slack's markup; what a phone's notification and a search show.
         blocks: The same, laid out; none if the text is shown as it is.
+        file: What does not fit, whole, for a file in the message's thread.
     """
 
     text: str
     blocks: tuple[Mapping[str, Any], ...] = ()
+    file: str | None = None
 
 
-def render(notice: Notice) -> SlackMessage:
-    """Write `notice` as a message: the user's own words if it has them, else laid out."""
+def render(
+    notice: Notice, *, mentions: Sequence[str] = (), remark: str | None = None
+) -> SlackMessage:
+    """Write `notice` as a message: the user's own words if it has them, else laid out.
+
+    Args:
+        mentions: The owners, as `<@U...>` or in any other words.
+        remark: A line about the message itself, in Slack's markup: that it failed before.
+    """
+    whole = printable(notice.full_details or notice.details)
+    file = whole if _is_cut(notice.details) else None
     if notice.message is not None:
-        return SlackMessage(_own_words(notice, notice.message))
-    return SlackMessage("\n".join(_lines(notice)), tuple(_blocks(notice)))
+        return SlackMessage(*_own_words(notice, notice.message, remark), file=file)
+    named = [
+        each if _MENTION.fullmatch(each) else _fitted(each, _LONGEST_LINE) for each in mentions
+    ]
+    owners = listed(named, limit=_MOST_NAMES)
+    text = "\n".join(_lines(notice, owners, remark))
+    return SlackMessage(text, tuple(_blocks(notice, owners, remark)), file=file)
 
 
 def escape(text: str) -> str:
@@ -66,48 +83,79 @@ def escape(text: str) -> str:
     return _CALLS_A_CHANNEL.sub(_harmless, "".join(map(_entity, text)))
 
 
-def _own_words(notice: Notice, message: str) -> str:
-    message, details = printable(message), printable(notice.details)
-    # The user may call people and make links; an error that the user's words quote may not.
+def quoted_harmlessly(text: str, details: str) -> str:
+    """Return the user's own `text`, in which what it quotes of an error calls and links nobody.
+
+    The user may call people and make links; an error that the user's words quote may not.
+    """
+    text, details = printable(text), printable(details)
     for quoted in set(_IN_ANGLES.findall(details)):
-        message = message.replace(quoted, escape(quoted))
-    if _CALLS_A_CHANNEL.search(details):
-        message = _CALLS_A_CHANNEL.sub(_harmless, message)
-    link = f"\n{_link(notice.link)}" if notice.link else ""
-    return cut(message, LONGEST_TEXT - len(link)) + link
+        text = text.replace(quoted, escape(quoted))
+    return _CALLS_A_CHANNEL.sub(_harmless, text) if _CALLS_A_CHANNEL.search(details) else text
 
 
-def _lines(notice: Notice) -> Iterator[str]:
+def _own_words(
+    notice: Notice, message: str, remark: str | None
+) -> tuple[str, tuple[Mapping[str, Any], ...]]:
+    below = "".join(f"\n{line}" for line in (remark, notice.link and _link(notice.link)) if line)
+    text = cut(quoted_harmlessly(message, notice.details), LONGEST_TEXT - len(below)) + below
+    blocks: list[dict[str, Any]] = [
+        each_text(block, lambda part: quoted_harmlessly(part, notice.details))
+        for block in notice.blocks
+    ]
+    if blocks and remark:
+        blocks.append(_context(remark))
+    if blocks and notice.link:
+        blocks.append(_button(notice.link))
+    return text, tuple(blocks)
+
+
+def _lines(notice: Notice, owners: str, remark: str | None) -> Iterator[str]:
     yield _fitted(notice.summary, _LONGEST_LINE)
-    yield f"Run ID: {_fitted(notice.run_id, _LONGEST_LINE)}"
-    yield from (f"{label}: {value}" for label, value in _facts(notice))
+    if notice.run_id:
+        yield f"Run ID: {_fitted(notice.run_id, _LONGEST_LINE)}"
+    yield from (f"{label}: {value}" for label, value in _facts(notice, owners))
     if notice.details:
         yield _code_block(notice.details)
-    if notice.link:
-        yield _link(notice.link)
+    yield from filter(None, [remark, notice.link and _link(notice.link)])
 
 
-def _blocks(notice: Notice) -> Iterator[Mapping[str, Any]]:
+def _blocks(notice: Notice, owners: str, remark: str | None) -> Iterator[Mapping[str, Any]]:
     summary = _fitted(notice.summary, _LONGEST_LINE).replace("*", "")
-    run = _fitted(notice.run_id, _LONGEST_LINE)
-    head = f"{_SIGNS[notice.severity]} *{summary}*\nRun ID: {run}"
-    fields = [_mrkdwn(f"*{label}*\n{value}") for label, value in _facts(notice)]
+    head = f"{_SIGNS[notice.severity]} *{summary}*"
+    if notice.run_id:
+        head += f"\nRun ID: {_fitted(notice.run_id, _LONGEST_LINE)}"
+    fields = [_mrkdwn(f"*{label}*\n{value}") for label, value in _facts(notice, owners)]
     yield {"type": "section", "text": _mrkdwn(head)} | ({"fields": fields} if fields else {})
     if notice.details:
         yield {"type": "section", "text": _mrkdwn(_code_block(notice.details))}
+    if remark:
+        yield _context(remark)
     if notice.link:
-        yield {"type": "context", "elements": [_mrkdwn(_link(notice.link))]}
+        yield _context(_link(notice.link))
 
 
-def _facts(notice: Notice) -> Iterator[tuple[str, str]]:
-    assets = "Not materialized" if notice.severity in {"error", "critical"} else "Assets"
-    for label, value in (
-        (assets, listed(notice.assets, limit=_MOST_NAMES)),
-        ("Partition", notice.partition),
-        ("Failed checks", listed(notice.failed_checks, limit=_MOST_NAMES)),
-    ):
-        if value:
-            yield label, _fitted(value, _LONGEST_LINE)
+def _facts(notice: Notice, owners: str) -> Iterator[tuple[str, str]]:
+    for label, value in facts(notice, most_names=_MOST_NAMES):
+        yield label, _fitted(value, _LONGEST_LINE)
+    if owners:
+        yield "Owners", owners
+
+
+def _context(text: str) -> dict[str, Any]:
+    return {"type": "context", "elements": [_mrkdwn(text)]}
+
+
+def _button(url: str) -> dict[str, Any]:
+    label = {"type": "plain_text", "text": "View in Dagster UI"}
+    return {
+        "type": "actions",
+        "elements": [{"type": "button", "text": label, "url": url[:_LONGEST_LINK]}],
+    }
+
+
+def _is_cut(details: str) -> bool:
+    return sum(map(_width, printable(details))) > LONGEST_DETAILS
 
 
 def _code_block(text: str) -> str:

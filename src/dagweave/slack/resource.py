@@ -1,20 +1,17 @@
-"""The Slack resource, and the notifier that posts with it."""
+"""The Slack resource."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dagster import ConfigurableResource
 from pydantic import Field
 
-from dagweave.slack.client import connect, post
-from dagweave.slack.message import render
+from dagweave.slack.client import connect
+from dagweave.slack.notifier import SlackNotifier
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
-
-    from dagweave.notifier import Notice
 
 
 class SlackResource(ConfigurableResource["SlackResource"]):
@@ -67,23 +64,15 @@ class SlackResource(ConfigurableResource["SlackResource"]):
             max_retries=self.max_retries,
         )
 
+    def notifier(self, channel: str, *, mention_owners: bool = False) -> SlackNotifier:
+        """Return what posts notices to one channel; for the sensors of `dagweave.notifier`.
 
-@dataclass(frozen=True, slots=True)
-class SlackNotifier:
-    """Posts notices to one channel: a `dagweave.notifier.Notifier`.
-
-    `channel` is a name with or without `#`, or an id.
-    """
-
-    client: WebClient
-    channel: str
-
-    def send(self, notice: Notice) -> None:
-        """Post `notice`.
+        Args:
+            channel: A name with or without `#`, or an id.
+            mention_owners: Whether the owners of what broke are mentioned; it takes the scope
+                users:read.email.
 
         Raises:
-            Refused: Slack said no; carries its error code and what to do about it.
-            Unavailable: Slack was not reached, or could not answer now.
+            MissingExtra: `slack_sdk` is not installed.
         """
-        message = render(notice)
-        post(self.client, self.channel, message.text, message.blocks)
+        return SlackNotifier(self.get_client(), channel, mention_owners=mention_owners)

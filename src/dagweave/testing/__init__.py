@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dagweave.testing.clock import FakeClock
 from dagweave.testing.fivetran import FivetranConnection, FivetranServer, FivetranSync
+from dagweave.testing.pagerduty import Incident, PagerDutyServer
 from dagweave.testing.rest import HttpFault
-from dagweave.testing.slack import Channel, Fault, PostedMessage, SlackServer
+from dagweave.testing.slack import Channel, Fault, PostedFile, PostedMessage, SlackServer
 
 __all__ = [
     "Channel",
@@ -19,6 +20,9 @@ __all__ = [
     "FivetranServer",
     "FivetranSync",
     "HttpFault",
+    "Incident",
+    "PagerDutyServer",
+    "PostedFile",
     "PostedMessage",
     "SlackServer",
 ]

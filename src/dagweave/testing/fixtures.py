@@ -9,6 +9,7 @@ import pytest
 
 from dagweave.testing.clock import FakeClock
 from dagweave.testing.fivetran import FivetranServer
+from dagweave.testing.pagerduty import PagerDutyServer
 from dagweave.testing.slack import SlackServer
 from dagweave.testing.slack.proxies import past_proxies
 
@@ -42,6 +43,21 @@ def fivetran_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FivetranServer]
         monkeypatch.setenv("FIVETRAN_API_KEY", server.api_key)
         monkeypatch.setenv("FIVETRAN_API_SECRET", server.api_secret)
         _past_proxies(monkeypatch)
+        yield server
+
+
+@pytest.fixture
+def pagerduty_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PagerDutyServer]:
+    """A running `PagerDutyServer`, at which every `PagerDutyService` of the test ends up.
+
+    Its address is in `DAGWEAVE_PAGERDUTY_BASE_URL`, its key in `PAGERDUTY_ROUTING_KEY`; `NO_PROXY`
+    and `no_proxy` exempt this machine.
+    """
+    with PagerDutyServer() as server:
+        monkeypatch.setenv("DAGWEAVE_PAGERDUTY_BASE_URL", server.url)
+        monkeypatch.setenv("PAGERDUTY_ROUTING_KEY", server.routing_key)
+        for name, value in past_proxies(os.environ).items():
+            monkeypatch.setenv(name, value)
         yield server
 
 

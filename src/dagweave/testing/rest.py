@@ -7,16 +7,14 @@ import re
 import threading
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
+from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from dagweave._kernel.errors import InvalidInput, Unavailable
+from dagweave.testing.local import LocalServer, Loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ Handler: TypeAlias = "Callable[..., Reply]"
 Route: TypeAlias = "tuple[str, str, Handler]"
 
 
-class RestServer:
+class RestServer(LocalServer):
     """A REST service on a port of this machine. Subclasses say what it answers.
 
     Args:
@@ -101,15 +99,12 @@ class RestServer:
     service = "REST"
 
     def __init__(self, *, port: int = 0, latency_s: float = 0.0) -> None:
+        super().__init__(port)
         self.calls: list[str] = []
         """The method and path of every request that was made, answered or not, in order."""
         self.latency_s = latency_s
         self.lock = threading.RLock()
-        self._asked_port = port
         self._faults: list[tuple[re.Pattern[str], HttpFault]] = []
-        self._stopping = threading.Event()
-        self._http: _Listener | None = None
-        self._thread: threading.Thread | None = None
         self._routes = [(m, re.compile(path), handler) for m, path, handler in self.routes()]
 
     def routes(self) -> Sequence[Route]:
@@ -121,56 +116,13 @@ class RestServer:
         del request
         return None
 
-    def start(self) -> Self:
-        """Listen, and return this server. One that runs is left as it is.
-
-        Raises:
-            Unavailable: Something else listens on the port.
-        """
-        if self._http is not None:
-            return self
-        self._stopping.clear()
-        try:
-            self._http = _Listener(self._asked_port, self._call)
-        except OSError as error:
-            raise Unavailable(
-                f"The local {self.service} server cannot listen on port {self._asked_port}.",
-                seen=str(error),
-                remedy="Stop what listens there, or choose another port; 0 takes any free one.",
-            ) from error
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Stop listening. Requests that wait are let go. May be called twice."""
-        self._stopping.set()
-        if self._http and self._thread:
-            self._http.shutdown()
-            self._http.server_close()
-            self._thread.join()
-        self._http = self._thread = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
     @property
     def url(self) -> str:
         """The address of the server, without a trailing slash."""
-        if self._http is None:
-            raise InvalidInput(
-                f"The local {self.service} server is not running.",
-                remedy="Call start(), or use it in `with`.",
-            )
-        return f"http://127.0.0.1:{self._http.server_port}"
+        return self.origin
+
+    def _listener(self, port: int) -> Loopback:
+        return _Listener(port, self._call)
 
     def inject(self, fault: HttpFault, *, times: int = 1, on: str = "") -> None:
         """Let the next `times` requests go wrong, after those already to go wrong.
@@ -211,21 +163,10 @@ class RestServer:
         return Reply({"code": "NotFound", "message": f"There is no {request.path}."}, 404)
 
 
-class _Listener(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
+class _Listener(Loopback):
     def __init__(self, port: int, call: Callable[[Request], Reply | None]) -> None:
         self.call = call
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    def server_bind(self) -> None:
-        """Bind without asking for the machine's name, which takes seconds where no DNS answers."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = "localhost", self.socket.getsockname()[1]
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: a client that hangs up early is what some tests are about."""
+        super().__init__(port, _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from dagweave.testing.slack.fault import Fault
 from dagweave.testing.slack.server import SlackServer
-from dagweave.testing.slack.workspace import Channel, PostedMessage
+from dagweave.testing.slack.workspace import Channel, PostedFile, PostedMessage
 
-__all__ = ["Channel", "Fault", "PostedMessage", "SlackServer"]
+__all__ = ["Channel", "Fault", "PostedFile", "PostedMessage", "SlackServer"]

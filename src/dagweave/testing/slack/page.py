@@ -62,6 +62,7 @@ hr { border: 0; border-top: 1px solid #ddd; margin: 10px 0; }
 .button.primary { background: #007a5a; border-color: #007a5a; color: #fff; }
 .button.danger { background: #e01e5a; border-color: #e01e5a; color: #fff; }
 .button a { color: inherit; }
+.file summary { font-weight: 700; cursor: pointer; }
 .mention { padding: 0 2px; border-radius: 3px; background: #fdf2d5; color: #1264a3; }
 .empty { padding: 80px 24px; text-align: center; color: #616061; }
 @media (max-width: 640px) { body { display: block; } nav { position: static; height: auto; } }
@@ -96,7 +97,13 @@ def _channel_link(name: str, count: int) -> str:
 
 def _channel(name: str, posted: Sequence[PostedMessage]) -> str:
     title = f"<h2># {html.escape(name.removeprefix('#'))}</h2>"
-    return f'<section id="{_anchor(name)}">{title}{"".join(map(_message, posted))}</section>'
+    shown = "".join(map(_message, _threaded(posted)))
+    return f'<section id="{_anchor(name)}">{title}{shown}</section>'
+
+
+def _threaded(posted: Sequence[PostedMessage]) -> list[PostedMessage]:
+    """The messages in the order in which they came, each followed by its replies."""
+    return sorted(posted, key=lambda message: (message.thread_ts or message.ts, message.ts))
 
 
 def _anchor(name: str) -> str:
@@ -107,6 +114,9 @@ def _message(message: PostedMessage) -> str:
     when = datetime.fromtimestamp(float(message.ts)).astimezone().strftime("%d %b %H:%M:%S")
     edited = "<span>(edited)</span>" if message.edited else ""
     shown = "".join(_blocks(message.blocks)) if message.blocks else to_html(message.text)
+    for file in message.files:
+        content = html.escape(file.content)
+        shown += f'<details class="file"><summary>{html.escape(file.name)}</summary><pre>{content}</pre></details>'
     return (
         f'<article{" class=reply" if message.thread_ts else ""}><div class="face">D</div>'
         f'<div class="body"><div class="who"><b>dagweave</b><span class="app">APP</span>'

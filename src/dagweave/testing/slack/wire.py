@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from dagweave.testing.slack.workspace import refusal
+from dagweave.testing.local import CONTENT_SECURITY_POLICY, Loopback
+from dagweave.testing.slack.workspace import UPLOADS, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,37 +17,27 @@ if TYPE_CHECKING:
     from dagweave.testing.slack.workspace import Answer
 
     Call: TypeAlias = Callable[[str, dict[str, Any], str | None], Answer | None]
+    Upload: TypeAlias = Callable[[str, bytes], bool]
     Page: TypeAlias = Callable[[str], tuple[str, str] | None]
 
 API = "/api/"
 
-# The pages show foreign text: whatever slips through runs nothing and fetches nothing.
-_CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
-
-class Listener(ThreadingHTTPServer):
+class Listener(Loopback):
     """Listens on a port of this machine, for nobody else.
 
     Args:
         call: Answers a method with its arguments and the token; `None` closes the connection
             without a word.
         page: The content type and the text of a page; `None` if there is none at that path.
+        upload: Takes the content of a file, by its id; false if it takes none of that id.
     """
 
-    daemon_threads = True
-
-    def __init__(self, port: int, call: Call, page: Page) -> None:
+    def __init__(self, port: int, call: Call, page: Page, upload: Upload) -> None:
+        self.upload = upload
         self.call = call
         self.page = page
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    def server_bind(self) -> None:
-        """Bind without asking for the machine's name, which takes seconds where no DNS answers."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = "localhost", self.socket.getsockname()[1]
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Nothing: a client that hangs up early is what some tests are about."""
+        super().__init__(port, _Handler)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -61,10 +51,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(200 if found else 404, kind, text)
 
     def do_POST(self) -> None:
-        path = urlsplit(self.path).path
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = urlsplit(self.path).path
         if path.startswith(API):
             self._call(path, body)
+        elif path.startswith(UPLOADS):
+            taken = self._listener.upload(path.removeprefix(UPLOADS), body)
+            self._send(
+                200 if taken else 400, "text/plain", f"{'OK' if taken else 'NO'} - {len(body)}"
+            )
         else:
             self._send(404, "text/plain", f"The methods of the API are under {API}.")
 
@@ -97,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", f"{kind}; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", _CONTENT_SECURITY_POLICY)
+        self.send_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
@@ -135,7 +130,7 @@ def _from_json(text: str) -> tuple[dict[str, Any], str | None]:
 def _from_form(text: str) -> tuple[dict[str, Any], str | None]:
     arguments: dict[str, Any] = dict(parse_qsl(text, keep_blank_values=True))
     # In a form, what has structure is JSON within it.
-    for name in ("blocks", "attachments", "metadata"):
+    for name in ("blocks", "attachments", "metadata", "files"):
         if name in arguments:
             try:
                 arguments[name] = json.loads(arguments[name])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import math
 import threading
 import time
@@ -32,6 +33,8 @@ LONGEST_MARKDOWN = 12_000
 # https://docs.slack.dev/reference/methods/chat.postMessage#errors
 MOST_ATTACHMENTS = 100
 
+UPLOADS = "/uploads/"
+
 _TEAM: Final = {"team": "Dagweave", "team_id": "T0DAGWEAVE"}
 _BOT: Final = {"user": "dagweave", "user_id": "U0DAGWEAVE", "bot_id": "B0DAGWEAVE"}
 
@@ -52,6 +55,14 @@ class Channel:
 
 
 @dataclass(frozen=True, slots=True)
+class PostedFile:
+    """A file that was uploaded and shown in a channel; `content` as text, whatever it was."""
+
+    name: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class PostedMessage:
     """A message that arrived.
 
@@ -63,6 +74,7 @@ class PostedMessage:
         blocks: What the channel shows, if there are any; else it shows `text`.
         thread_ts: The `ts` of the message that it replies to.
         edited: Whether `chat.update` changed it after it arrived.
+        files: What was uploaded with it.
     """
 
     channel: str
@@ -72,6 +84,7 @@ class PostedMessage:
     blocks: tuple[dict[str, Any], ...] = ()
     thread_ts: str | None = None
     edited: bool = False
+    files: tuple[PostedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +110,16 @@ def rate_limited(retry_after_s: int) -> Answer:
     return Answer(body, status=429, headers={"Retry-After": str(retry_after_s)})
 
 
+@dataclass(slots=True)
+class _Upload:
+    name: str
+    length: int
+    content: bytes | None = None
+
+    def shown(self) -> PostedFile:
+        return PostedFile(self.name, (self.content or b"").decode("utf-8", "replace"))
+
+
 class Workspace:
     """One workspace with one bot. Safe to share between threads.
 
@@ -104,6 +127,7 @@ class Workspace:
         token: The one token that is accepted.
         channels: The channels that there are; `None` for one of every name, which the bot is in.
         messages_per_second: How fast one channel may be posted to; `None` for as fast as one likes.
+        people: The id of each person, by e-mail address.
     """
 
     def __init__(
@@ -112,6 +136,7 @@ class Workspace:
         channels: Iterable[Channel] | None,
         messages_per_second: float | None,
         clock: Clock,
+        people: Mapping[str, str] | None = None,
     ) -> None:
         self.messages: list[PostedMessage] = []
         self._token = token
@@ -121,10 +146,15 @@ class Workspace:
         self._clock = clock
         self._last_post_s: dict[str, float] = {}
         self._lock = threading.RLock()
+        self._people = dict(people or {})
+        self._uploads: dict[str, _Upload] = {}
         self._methods: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
             "auth.test": self._auth_test,
             "chat.postMessage": self._post_message,
             "chat.update": self._update,
+            "files.completeUploadExternal": self._complete_upload,
+            "files.getUploadURLExternal": self._upload_url,
+            "users.lookupByEmail": self._look_up,
         }
 
     def add_channel(self, channel: Channel) -> None:
@@ -199,6 +229,60 @@ class Workspace:
         message = replace(self.messages[at], text=text, blocks=blocks, edited=True)
         self.messages[at] = message
         return _posted(message, truncated=False)
+
+    def _look_up(self, arguments: Mapping[str, Any]) -> Answer:
+        email = arguments.get("email")
+        if not isinstance(email, str) or not email:
+            return refusal("invalid_arguments", "missing required field: email")
+        if email not in self._people:
+            return refusal("users_not_found")
+        return Answer(
+            {"ok": True, "user": {"id": self._people[email], "profile": {"email": email}}}
+        )
+
+    def _upload_url(self, arguments: Mapping[str, Any]) -> Answer:
+        name, length = arguments.get("filename"), str(arguments.get("length") or "")
+        if not name or not length.isdecimal() or int(length) == 0:
+            missing = "length" if name else "filename"
+            return refusal("invalid_arguments", f"missing required field: {missing}")
+        file_id = f"F{len(self._uploads):09d}"
+        self._uploads[file_id] = _Upload(str(name), int(length))
+        return Answer({"ok": True, "upload_url": f"{UPLOADS}{file_id}", "file_id": file_id})
+
+    def upload(self, file_id: str, content: bytes) -> bool:
+        """Take the content of a file, if it was announced so and is as long as announced."""
+        with self._lock:
+            known = self._uploads.get(file_id)
+            if known is None or len(content) != known.length:
+                return False
+            known.content = content
+            return True
+
+    def _complete_upload(self, arguments: Mapping[str, Any]) -> Answer:
+        given = arguments.get("files")
+        files = json.loads(given) if isinstance(given, str) else given
+        if not isinstance(files, list) or not files:
+            return refusal("invalid_arguments", "missing required field: files")
+        ids = [str(cast("dict[str, Any]", each).get("id")) for each in cast("list[Any]", files)]
+        found = [self._uploads.get(each) for each in ids]
+        if not all(each and each.content is not None for each in found):
+            return refusal("file_not_found")
+        shared = str(arguments.get("channel_id") or "")
+        channel = next((each for each in self._channels.values() if each.id == shared), None)
+        if shared and channel is None:
+            return refusal("channel_not_found")
+        if channel is not None:
+            self.messages.append(
+                PostedMessage(
+                    channel=f"#{channel.name}",
+                    channel_id=channel.id,
+                    ts=self._next_ts(),
+                    text=str(arguments.get("initial_comment") or ""),
+                    thread_ts=str(arguments["thread_ts"]) if arguments.get("thread_ts") else None,
+                    files=tuple(each.shown() for each in found if each),
+                )
+            )
+        return Answer({"ok": True, "files": [{"id": each} for each in ids]})
 
     def _find(self, name: str) -> Channel | None:
         bare = name.removeprefix("#")
