@@ -36,6 +36,7 @@ PACKAGES = {
         "dagster-duckdb-pyspark",
     ],
     "fivetran": ["dagster-fivetran"],
+    "pagerduty": ["dagster-pagerduty"],
     "slack": ["dagster-slack"],
     "snowflake": [
         "dagster-snowflake",

@@ -10,10 +10,19 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BARE = ROOT / ".venvs" / "bare" / "bin" / "python"
-INTEGRATIONS = ("databricks", "dbt", "dlt", "duckdb", "fivetran", "slack", "snowflake")
+INTEGRATIONS = (
+    "databricks",
+    "dbt",
+    "dlt",
+    "duckdb",
+    "fivetran",
+    "pagerduty",
+    "slack",
+    "snowflake",
+)
 BUDGET = 1.1
 HEAVY = (
-    "adbc_driver_manager", "databricks", "dbt", "dlt", "duckdb", "google.cloud", "matplotlib", "numpy",
+    "adbc_driver_manager", "apprise", "databricks", "dbt", "dlt", "duckdb", "google.cloud", "matplotlib", "numpy",
     "pandas", "polars", "pyarrow", "requests", "slack_sdk", "snowflake", "sqlglot",
 )  # fmt: skip
 

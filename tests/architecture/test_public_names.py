@@ -8,8 +8,17 @@ import pytest
 
 import dagweave
 
-INTEGRATIONS = ("databricks", "dbt", "dlt", "duckdb", "fivetran", "slack", "snowflake")
-PUBLIC = (*INTEGRATIONS, "testing", "weaving")
+INTEGRATIONS = (
+    "databricks",
+    "dbt",
+    "dlt",
+    "duckdb",
+    "fivetran",
+    "pagerduty",
+    "slack",
+    "snowflake",
+)
+PUBLIC = (*INTEGRATIONS, "deployments", "notifier", "testing", "weaving")
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -50,7 +50,7 @@ def test_a_branch_that_is_called_prod_gets_nothing_of_prod(monkeypatch: pytest.M
     monkeypatch.setenv(IS_BRANCH_VARIABLE, "1")
 
     assert by_deployment(CHOICES) == "a clone"
-    with pytest.raises(InvalidInput, match="branch deployment 'prod'.*\n(?s:.*)Add 'branch' to"):
+    with pytest.raises(InvalidInput, match=r"branch deployment 'prod'(?s:.*)Add 'branch' to"):
         by_deployment({"prod": 1, "local": 2})
 
 

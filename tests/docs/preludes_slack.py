@@ -58,6 +58,27 @@ assert not _dg.materialize([orders], resources=defs.resources, raise_on_error=Fa
         + SHOW_INBOX,
         "expect": "<!here> *orders* is broken again, <@U012AB3CD>: no orders today",
     },
+    "slack-sensor": {
+        "code": LOCAL_SLACK,
+        "after": """
+import dagster as _dg
+
+@_dg.job
+def _nightly():
+    @_dg.op
+    def breaks():
+        raise ValueError("no rows")
+    breaks()
+
+with _dg.DagsterInstance.ephemeral() as _instance:
+    _nightly.execute_in_process(instance=_instance, raise_on_error=False)
+    for _sensor in defs.sensors:
+        with _dg.build_sensor_context(_instance) as _context:
+            assert _sensor.evaluate_tick(_context).skip_message == "1 sent."
+"""
+        + SHOW_INBOX,
+        "expect": "#data-alerts Job _nightly failed!",
+    },
     "slack-own-hook": {
         "code": LOCAL_SLACK,
         "after": """

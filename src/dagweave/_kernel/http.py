@@ -125,9 +125,7 @@ class HttpClient:
         pauses = backoff(self.first_pause_s, cap_s=10.0, factor=self.pause_factor)
         attempt = 1
         while True:
-            outcome = self._attempt(
-                method.upper(), path, params, json, body, repeatable=repeatable
-            )
+            outcome = self._attempt(method.upper(), path, params, json, body, repeatable=repeatable)
             if not isinstance(outcome, _Miss):
                 return outcome
             if not outcome.again or attempt >= self.attempts:
