@@ -26,6 +26,7 @@ ABSENT = ROOT / "absent.toml"
 PAGE = ROOT / "docs" / "parity.md"
 
 PACKAGES = {
+    "airbyte": ["dagster-airbyte"],
     "dbt": ["dagster-dbt"],
     "databricks": ["dagster-databricks"],
     "dlt": ["dagster-dlt"],

@@ -9,6 +9,7 @@ import pytest
 import dagweave
 
 INTEGRATIONS = (
+    "airbyte",
     "databricks",
     "dbt",
     "dlt",

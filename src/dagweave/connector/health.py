@@ -52,7 +52,7 @@ def build_health_checks(
     # Dagster reads annotations, and these are texts, in which it does not find the names.
     check.__annotations__ = {}
     decorate = multi_asset_check(
-        name=clean_name(f"{vendor.area}_{workspace.account}_health"),
+        name=clean_name(f"{vendor.area}_{workspace.resolved().account}_health"),
         specs=[
             AssetCheckSpec(
                 CHECK, asset=key, description=f"Whether {vendor.name} connection {id_} is well."

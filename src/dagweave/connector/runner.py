@@ -99,11 +99,21 @@ class SyncRun:
     def _started(self, handle: Handle) -> Handle:
         # Kept before anything is begun, so that there is no moment in which it could get lost.
         self.journal.keep(handle)
-        started = self.service.start(handle, self.wish)
+        try:
+            started = self.service.start(handle, self.wish)
+        except Unavailable:
+            # It may have been begun all the same, and only the answer was lost.
+            if handle.key not in self._under_way(handle):
+                raise
+            started = handle
         if started != handle:
             self.journal.keep(started)
         self.voice.info(f"Began a {'resync' if self.wish.resync else 'sync'} of {self._what}.")
         return started
+
+    def _under_way(self, handle: Handle) -> set[str]:
+        found = self.service.poll([handle]).items()
+        return {key for key, progress in found if progress.phase is not Phase.IDLE}
 
     def _ready(self) -> Standing | None:
         """How the connection stands once it can be synced."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from dagster import ConfigurableResource, EnvVar, get_dagster_logger
 from pydantic import Field, PrivateAttr
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
     from dagweave.connector.model import SyncedTable, SyncService, Wish
 
+C = TypeVar("C")
 D = TypeVar("D")
 Selector = Callable[[Any], bool]
 
 _lock = threading.RLock()
-loaded: WeakSet[Any] = WeakSet()
+loaded: WeakValueDictionary[int, Any] = WeakValueDictionary()
 """The workspaces that definitions were made of in this process, for `dagweave connections`."""
 
 
@@ -89,6 +90,7 @@ class SyncWorkspace(ConfigurableResource[Any]):
 
     _data: Any = PrivateAttr(default=None)
     _ready: Any = PrivateAttr(default=None)
+    _client: Any = PrivateAttr(default=None)
 
     @property
     def account(self) -> str:
@@ -105,17 +107,25 @@ class SyncWorkspace(ConfigurableResource[Any]):
         """How its syncs are run."""
         raise NotImplementedError
 
+    def kept_client(self, make: Callable[[], C]) -> C:
+        """One client for all that the workspace asks, with its connections and its token."""
+        with _lock:
+            if self._client is None:
+                self._client = make()
+            return self._client
+
     def service(self) -> SyncService:
         """The account, spoken to with five verbs."""
         raise NotImplementedError
 
     def resolved(self) -> Self:
         """The same, where what is an `EnvVar` has its value."""
+        given = [getattr(self, name) for name in type(self).model_fields]
+        if not any(isinstance(value, EnvVar) for value in given):
+            return self
         with _lock:
             if self._ready is None:
-                given = [getattr(self, name) for name in type(self).model_fields]
-                late = any(isinstance(value, EnvVar) for value in given)
-                self._ready = self.process_config_and_initialize() if late else self
+                self._ready = self.process_config_and_initialize()
             return self._ready
 
     def state_file(self) -> StateFile[Any]:
@@ -135,7 +145,7 @@ class SyncWorkspace(ConfigurableResource[Any]):
                 none that fits.
         """
         with _lock:
-            loaded.add(self)
+            loaded[id(self)] = self
             if self._data is None:
                 self._data = self._obtained()
             return self._data
@@ -143,7 +153,7 @@ class SyncWorkspace(ConfigurableResource[Any]):
     def hold(self, data: Any) -> None:
         """Take a snapshot that somebody else keeps."""
         with _lock:
-            loaded.add(self)
+            loaded[id(self)] = self
             self._data = data
 
     def _obtained(self) -> Any:

@@ -107,13 +107,15 @@ class FivetranWorkspace(SyncWorkspace):
 
     def get_client(self) -> FivetranClient:
         """A client of Fivetran's API."""
-        return FivetranClient(
-            self.api_key,
-            self.api_secret,
-            base_url=self.address,
-            attempts=self.request_max_retries + 1,
-            first_pause_s=self.request_retry_delay,
-            pause_factor=self.request_backoff_factor,
+        return self.kept_client(
+            lambda: FivetranClient(
+                self.api_key,
+                self.api_secret,
+                base_url=self.address,
+                attempts=self.request_max_retries + 1,
+                first_pause_s=self.request_retry_delay,
+                pause_factor=self.request_backoff_factor,
+            )
         )
 
     def service(self) -> FivetranSyncs:

@@ -52,7 +52,7 @@ def build_fivetran_polling_sensor(
         selector=connector_selector_fn,
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_sensor_status,
-        name=name or f"fivetran_{workspace.account_id}__sync_status_sensor",
+        name=name or f"fivetran_{workspace.resolved().account}__sync_status_sensor",
         completed_at_key="dagster-fivetran/sync_completed_at",
         metadata_of=_metadata,
     )

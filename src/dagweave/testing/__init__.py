@@ -6,6 +6,7 @@ of this is loaded unless it is asked for.
 
 from __future__ import annotations
 
+from dagweave.testing.airbyte import AirbyteConnection, AirbyteServer, AirbyteStream, AirbyteSync
 from dagweave.testing.clock import FakeClock
 from dagweave.testing.fivetran import FivetranConnection, FivetranServer, FivetranSync
 from dagweave.testing.pagerduty import Incident, PagerDutyServer
@@ -13,6 +14,10 @@ from dagweave.testing.rest import HttpFault
 from dagweave.testing.slack import Channel, Fault, PostedFile, PostedMessage, SlackServer
 
 __all__ = [
+    "AirbyteConnection",
+    "AirbyteServer",
+    "AirbyteStream",
+    "AirbyteSync",
     "Channel",
     "FakeClock",
     "Fault",

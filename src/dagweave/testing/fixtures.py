@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dagweave.testing.airbyte import AirbyteServer
 from dagweave.testing.clock import FakeClock
 from dagweave.testing.fivetran import FivetranServer
 from dagweave.testing.pagerduty import PagerDutyServer
@@ -56,8 +57,23 @@ def pagerduty_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[PagerDutyServe
     with PagerDutyServer() as server:
         monkeypatch.setenv("DAGWEAVE_PAGERDUTY_BASE_URL", server.url)
         monkeypatch.setenv("PAGERDUTY_ROUTING_KEY", server.routing_key)
-        for name, value in past_proxies(os.environ).items():
-            monkeypatch.setenv(name, value)
+        _past_proxies(monkeypatch)
+        yield server
+
+
+@pytest.fixture
+def airbyte_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[AirbyteServer]:
+    """A running `AirbyteServer`, at which every Airbyte workspace of the test ends up.
+
+    Its address is in `DAGWEAVE_AIRBYTE_BASE_URL`, its credentials in `AIRBYTE_CLIENT_ID` and
+    `AIRBYTE_CLIENT_SECRET`, its workspace in `AIRBYTE_WORKSPACE_ID`.
+    """
+    with AirbyteServer() as server:
+        monkeypatch.setenv("DAGWEAVE_AIRBYTE_BASE_URL", server.url)
+        monkeypatch.setenv("AIRBYTE_CLIENT_ID", server.client_id)
+        monkeypatch.setenv("AIRBYTE_CLIENT_SECRET", server.client_secret)
+        monkeypatch.setenv("AIRBYTE_WORKSPACE_ID", server.workspace_id)
+        _past_proxies(monkeypatch)
         yield server
 
 
