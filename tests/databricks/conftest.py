@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from databricks.sdk import WorkspaceClient
+from databricks.sdk.service.workspace import ImportFormat, Language
 
 from emulators import running
 from emulators.at_databricks import Emulator
@@ -39,3 +42,21 @@ def query(emulator: Emulator) -> Callable[[str], list[list[str]]]:
         return done.result.data_array or []
 
     return ask
+
+
+@pytest.fixture
+def script(emulator: Emulator) -> Callable[[str], dict[str, Any]]:
+    """Put a script into the workspace; the task that runs it."""
+
+    def put(text: str) -> dict[str, Any]:
+        path = f"/Shared/script_{uuid.uuid4().hex}.py"
+        emulator.workspace.workspace.import_(
+            path,
+            content=base64.b64encode(text.encode()).decode(),
+            format=ImportFormat.SOURCE,
+            language=Language.PYTHON,
+            overwrite=True,
+        )
+        return {"new_cluster": {"num_workers": 1}, "spark_python_task": {"python_file": path}}
+
+    return put

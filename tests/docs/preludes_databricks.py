@@ -27,5 +27,27 @@ os.environ["DATABRICKS_WAREHOUSE_ID"] = _workspace.warehouses.create(name="docs"
 
 PRELUDES: dict[str, dict[str, Any]] = {
     "databricks-first": {"code": EMULATOR, "materialize": True, "expect": "orders"},
+    "databricks-runs": {
+        "code": EMULATOR
+        + """
+import base64 as _base64
+from databricks.sdk.service import jobs as _jobs
+from databricks.sdk.service import workspace as _files
+
+_workspace.workspace.import_(
+    "/Shared/prepare.py",
+    content=_base64.b64encode(b"print(1)").decode(),
+    format=_files.ImportFormat.SOURCE,
+    language=_files.Language.PYTHON,
+)
+_task = _jobs.Task(task_key="dbt", dbt_task=_jobs.DbtTask(commands=["dbt run"]))
+assert _workspace.jobs.create(name="train", tasks=[_task]).job_id == 1
+""",
+        "after": """
+_polls = {"config": {"poll_interval_seconds": 0.1}}
+_config = {"ops": {"prepare": _polls, "train": _polls}}
+assert defs.resolve_job_def("nightly").execute_in_process(run_config=_config).success
+""",
+    },
     "databricks-client": {"code": EMULATOR, "materialize": True, "expect": "catalogs"},
 }

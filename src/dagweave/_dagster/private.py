@@ -19,6 +19,16 @@ from dagster._core.definitions.metadata.metadata_set import (
     NamespacedMetadataSet as NamespacedMetadataSet,
 )
 
+# What a client of Pipes is made of, beside what Dagster exports: the official ones are, too.
+from dagster._core.definitions.resource_annotation import (
+    TreatAsResourceParam as TreatAsResourceParam,
+)
+from dagster._core.errors import DagsterPipesExecutionError as DagsterPipesExecutionError
+from dagster._core.pipes.client import (
+    PipesClientCompletedInvocation as PipesClientCompletedInvocation,
+)
+from dagster._core.pipes.utils import PipesChunkedLogReader as PipesChunkedLogReader
+
 # Users subclass the first and are handed the second: what they wrote for the official I/O managers
 # must be the same classes here. Dagster exports none of them.
 from dagster._core.storage.db_io_manager import DbTypeHandler as DbTypeHandler

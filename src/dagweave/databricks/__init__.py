@@ -1,4 +1,4 @@
-"""Databricks: tables of Unity Catalog as assets, and a client for code of one's own."""
+"""Databricks: tables of Unity Catalog as assets, runs of jobs, code on its compute, a client."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ from dagweave.databricks.io_manager import (
     DatabricksPolarsTypeHandler,
     build_databricks_io_manager,
 )
+from dagweave.databricks.job_runner import DatabricksJobRunner
+from dagweave.databricks.legacy import databricks_client
+from dagweave.databricks.ops import create_databricks_run_now_op, create_databricks_submit_run_op
+from dagweave.databricks.pipes import PipesDatabricksClient, PipesDatabricksServerlessClient
+from dagweave.databricks.pipes_dbfs import (
+    PipesDbfsContextInjector,
+    PipesDbfsLogReader,
+    PipesDbfsMessageReader,
+)
+from dagweave.databricks.pipes_volumes import (
+    PipesUnityCatalogVolumesContextInjector,
+    PipesUnityCatalogVolumesMessageReader,
+)
 from dagweave.databricks.resource import (
     AzureServicePrincipalCredentials,
     DatabricksClientResource,
@@ -28,13 +41,24 @@ __all__ = [
     "DatabricksClientResource",
     "DatabricksError",
     "DatabricksIOManager",
+    "DatabricksJobRunner",
     "DatabricksPandasIOManager",
     "DatabricksPandasTypeHandler",
     "DatabricksPolarsIOManager",
     "DatabricksPolarsTypeHandler",
     "DbTypeHandler",
     "OauthCredentials",
+    "PipesDatabricksClient",
+    "PipesDatabricksServerlessClient",
+    "PipesDbfsContextInjector",
+    "PipesDbfsLogReader",
+    "PipesDbfsMessageReader",
+    "PipesUnityCatalogVolumesContextInjector",
+    "PipesUnityCatalogVolumesMessageReader",
     "TablePartitionDimension",
     "TableSlice",
     "build_databricks_io_manager",
+    "create_databricks_run_now_op",
+    "create_databricks_submit_run_op",
+    "databricks_client",
 ]

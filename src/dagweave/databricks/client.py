@@ -10,7 +10,7 @@ from dagweave._kernel.clock import SYSTEM_CLOCK, Clock
 from dagweave._kernel.errors import WorkFailed
 from dagweave._kernel.wait import wait_for
 from dagweave.databricks.failures import translated
-from dagweave.databricks.run_state import DatabricksRunState
+from dagweave.databricks.run_state import DatabricksRunState, failures_of
 from dagweave.databricks.workspace import Login, opened
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ _BLOCK: Final = 1024**2
 
 class DatabricksError(WorkFailed):
     """A run of Databricks ended badly, or did not end in time."""
+
+
+class RunTookTooLong(DatabricksError):
+    """A run did not end in time, and may still go on."""
 
 
 class DatabricksClient:
@@ -128,6 +132,8 @@ class DatabricksClient:
         state = self.get_run_state(databricks_run_id)
         if _ended_well(state, databricks_run_id, logger):
             return True
+        if state.has_terminated():
+            raise self._failed(databricks_run_id, state)
         if verbose_logs:
             logger.debug("Run %s of Databricks is %s.", databricks_run_id, state)
         if time.time() - start_poll_time > max_wait_time_sec:
@@ -173,6 +179,13 @@ class DatabricksClient:
             clock=self.clock,
         )
 
+    def _failed(self, run_id: int, state: DatabricksRunState) -> DatabricksError:
+        try:
+            tasks = failures_of(self._workspace, run_id)
+        except Exception as error:  # noqa: BLE001 -- that it failed is known, and is what counts
+            tasks = f"What its tasks say is not known: {error}"
+        return DatabricksError(f"Run {run_id} of Databricks failed.", seen=f"{state}\n{tasks}")
+
     def read_file(self, dbfs_path: str, block_size: int = _BLOCK) -> bytes:
         """The content of a file of DBFS."""
         path = _dbfs(dbfs_path)
@@ -215,14 +228,14 @@ def _ended_well(state: DatabricksRunState, run_id: int, logger: Logger) -> bool:
         logger.info("Run %s of Databricks was skipped.", run_id)
         return True
     if not state.is_successful():
-        raise DatabricksError(f"Run {run_id} of Databricks failed.", seen=str(state))
+        return False
     if state.result_state != "SUCCESS":
         logger.warning("Run %s of Databricks ended with %s.", run_id, state)
     return True
 
 
-def _too_long(run_id: int, limit_s: float, state: DatabricksRunState) -> DatabricksError:
-    return DatabricksError(
+def _too_long(run_id: int, limit_s: float, state: DatabricksRunState) -> RunTookTooLong:
+    return RunTookTooLong(
         f"Run {run_id} of Databricks took more than {limit_s:g} s.",
         seen=f"It was {state}.",
         remedy="Wait longer (max_wait_time_seconds), or see what it does.",

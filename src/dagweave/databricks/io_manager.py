@@ -90,8 +90,8 @@ class DatabricksIOManager(WarehouseIOManagerFactory):
     frames, lazy ones too, `pyarrow.Table` and `pyarrow.RecordBatchReader`.
     """
 
-    # A wrong field must not show the token beside it.
-    model_config = ConfigDict(hide_input_in_errors=True)
+    # A wrong field must not show the token beside it; who imports this may not use it.
+    model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
     host: str | None = Field(default=None, description=HOST)
     token: str | None = Field(default=None, repr=False, description=TOKEN)

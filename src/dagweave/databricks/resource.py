@@ -30,7 +30,7 @@ TOKEN = "A personal access token, as an EnvVar: so it is in no code and not show
 class OauthCredentials(Config):
     """A service principal of Databricks, which logs in by OAuth."""
 
-    model_config = ConfigDict(hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
     client_id: str = Field(description="Its application id.")
     client_secret: str = Field(repr=False, description="An OAuth secret of it, as an EnvVar.")
@@ -39,7 +39,7 @@ class OauthCredentials(Config):
 class AzureServicePrincipalCredentials(Config):
     """A service principal of Microsoft Entra ID."""
 
-    model_config = ConfigDict(hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
     azure_client_id: str = Field(description="Its application id.")
     azure_client_secret: str = Field(repr=False, description="A secret of it, as an EnvVar.")
@@ -69,8 +69,8 @@ class DatabricksClientResource(ConfigurableResource[Any], IAttachDifferentObject
     who comes. Where a resource is named by its key, `context.resources` has the client itself.
     """
 
-    # A wrong field must not show the token beside it.
-    model_config = ConfigDict(hide_input_in_errors=True)
+    # A wrong field must not show the token beside it; who imports this may not use it.
+    model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
     host: str | None = Field(default=None, description=HOST)
     token: str | None = Field(default=None, repr=False, description=TOKEN)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from databricks.sdk import WorkspaceClient
     from databricks.sdk.service.jobs import Run
 
 # https://docs.databricks.com/api/workspace/jobs/getrun
@@ -58,6 +59,21 @@ class DatabricksRunState:
         """The words: `TERMINATED, FAILED: Task exited with code 1`."""
         words = ", ".join(filter(None, (self.life_cycle_state, self.result_state))) or "unknown"
         return f"{words}: {self.state_message}" if self.state_message else words
+
+
+def failures_of(workspace: WorkspaceClient, run_id: int) -> str:
+    """What the tasks of a run that failed say, each on a line of its own."""
+    lines: list[str] = []
+    for task in workspace.jobs.get_run(run_id).tasks or ():
+        state = task.state
+        result = _word(state.result_state) if state else None
+        if state is None or result in {None, *_SUCCESSES, "EXCLUDED"}:
+            continue
+        output = workspace.jobs.get_run_output(task.run_id) if task.run_id else None
+        said = [state.state_message, output.error if output else None]
+        seen = "; ".join(dict.fromkeys(each.strip() for each in said if each))
+        lines.append(f"Task {task.task_key}: {result}: {seen}")
+    return "\n".join(lines)
 
 
 def _word(value: Any) -> str | None:

@@ -61,6 +61,7 @@ def _app() -> Any:
     from minilake.app import create_app
 
     # Beside this file; imported when minilake has its settings.
+    from runs import meddle
     from statements import router
 
     app = create_app()
@@ -71,7 +72,7 @@ def _app() -> Any:
         if api and request.headers.get("authorization") != f"Bearer {TOKEN}":
             refused = {"error_code": "PERMISSION_DENIED", "message": "Invalid access token."}
             return JSONResponse(refused, 403)
-        return await go_on(request)
+        return await meddle(request, go_on)
 
     app.router.routes[:0] = router.routes
     return app

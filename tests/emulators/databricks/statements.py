@@ -111,7 +111,7 @@ async def execute(request: Request) -> Any:
     if done.looks_left:
         return {"statement_id": done.id, "status": {"state": "PENDING"}}
     if wanted("lose_answers_of", done):
-        return _Broken()
+        return broken()
     return done.answer(str(request.base_url))
 
 
@@ -122,11 +122,19 @@ def wanted(fault: str, statement: Statement) -> bool:
     return False
 
 
+def broken() -> Response:
+    return _Broken()
+
+
 class _Broken(Response):
-    """An answer that breaks off before its first byte."""
+    """An answer that breaks off."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        raise ConnectionResetError("the tests want the connection to be lost")
+        # The server ends the connection when less comes than was announced.
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"99")]}
+        )
+        await send({"type": "http.response.body", "body": b"{"})
 
 
 @router.get("/api/2.0/sql/statements/{statement_id}")
