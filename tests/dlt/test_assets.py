@@ -330,14 +330,6 @@ def test_the_class_of_a_translator_is_no_translator(make_pipeline):
         build_dlt_asset_specs(shop(), make_pipeline(), DagsterDltTranslator)  # type: ignore[arg-type]
 
 
-def test_a_source_that_was_never_called_is_named_with_what_to_write(make_pipeline):
-    with pytest.raises(InvalidInput, match="never called") as refused:
-        dlt_assets(dlt_source=shop, dlt_pipeline=make_pipeline())  # type: ignore[arg-type]
-
-    assert "'shop'" in refused.value.what
-    assert "dlt_source=shop()" in (refused.value.remedy or "")
-
-
 def test_a_resource_is_not_a_source_and_the_error_says_how_to_make_one(make_pipeline):
     orders = dlt.resource([{"id": 1}], name="orders")
 

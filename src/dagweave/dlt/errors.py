@@ -59,6 +59,11 @@ class FileLocked(Unavailable):
     """Another process has the DuckDB file open; the run can be taken up again where it was."""
 
 
+def secret_variables() -> list[str]:
+    """The values of the environment variables whose names say that they are secret."""
+    return [value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name)]
+
+
 @contextmanager
 def dlt_errors(pipeline: Pipeline) -> Generator[None]:
     """Within the block, an error of dlt leaves as one of ours.
@@ -230,9 +235,7 @@ def _secrets_of(pipeline: Pipeline) -> Iterator[str]:
     )
     from dlt.common.exceptions import DltException
 
-    for name, value in os.environ.items():
-        if _SECRET_VARIABLE.search(name):
-            yield value
+    yield from secret_variables()
     destinations = (pipeline.destination, pipeline.staging)
     for destination in filter(None, destinations):
         # What cannot be resolved is reported by the run itself.

@@ -26,6 +26,7 @@ from dagweave._dagster.metadata import (
 )
 from dagweave._kernel.errors import DagweaveError
 from dagweave.dlt.errors import dlt_errors
+from dagweave.dlt.schema_check import schema_checked
 from dagweave.dlt.source import Dataset, duckdb_file, storage_kind
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class LoadedTables:
     tables: Sequence[str]
     rows: int | None
     metadata: Mapping[str, Any]
+    changes: Mapping[str, Sequence[str]]
+    """By table that was there before, nested ones included: columns that came or changed."""
 
 
 class LoadReport:
@@ -87,6 +90,7 @@ class LoadReport:
         self._of_the_run = {
             key: _plain(known[key]) for key in _OF_THE_RUN if known.get(key) is not None
         }
+        self._changes = _changes(load)
         self._jobs: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._load_ids: dict[str, str] = {}
         for package in facts.get("load_packages", ()):
@@ -99,9 +103,26 @@ class LoadReport:
 
     def of(self, resource: DltResource) -> LoadedTables:
         """What was loaded for `resource`."""
-        tables = self._tables_of(resource)
+        return self._of(self._tables_of(resource))
+
+    def of_nested(self, table: str) -> LoadedTables:
+        """What was loaded into a nested table."""
+        return self._of([self.schema.naming.normalize_tables_path(table)])
+
+    def _of(self, tables: Sequence[str]) -> LoadedTables:
         rows = None if self._rows is None else sum(self._rows.get(table, 0) for table in tables)
-        return LoadedTables(tables, rows, self._metadata(tables, rows))
+        return LoadedTables(tables, rows, self._metadata(tables, rows), self._changed(tables))
+
+    def _changed(self, tables: Sequence[str]) -> Mapping[str, Sequence[str]]:
+        """What changed in these tables and those nested in them, unless they are new as a whole."""
+        return {
+            name: self._changes[name]
+            for table in tables
+            if not set(self.tables.get(table, {}).get("columns", ()))
+            <= set(self._changes.get(table, ()))
+            for name in self._with_nested([table])
+            if name in self._changes
+        }
 
     def _tables_of(self, resource: DltResource) -> list[str]:
         """The table that a resource names, and those that got rows by way of its data."""
@@ -120,6 +141,7 @@ class LoadReport:
             if len(tables) > 1 or name not in tables:
                 metadata[name] = _table_schema(self.tables[name])
         metadata |= self._of_the_run
+        metadata["schema_version"] = self.schema.version
         metadata["jobs"] = [job for table in tables for job in self._jobs.get(table, ())]
         if load_id := self._load_ids.get(self.schema.name):
             metadata["load_id"] = load_id
@@ -156,6 +178,8 @@ class LoadedAsset:
     report: LoadReport
     loaded: LoadedTables
     metadata: Mapping[str, Any]
+    is_checked: bool = False
+    """Whether the check of its schema is to be reported, too."""
 
 
 class DltEventIterator(Iterator[DltEventType]):
@@ -174,7 +198,15 @@ class DltEventIterator(Iterator[DltEventType]):
         """The event of the next resource."""
         asset = next(self._assets)
         if self._context.has_assets_def:
-            return MaterializeResult(asset_key=asset.key, metadata=asset.metadata)
+            version = asset.report.schema.version
+            checks = (
+                [schema_checked(asset.key, asset.loaded.changes, version)]
+                if asset.is_checked
+                else None
+            )
+            return MaterializeResult(
+                asset_key=asset.key, metadata=asset.metadata, check_results=checks
+            )
         return AssetMaterialization(asset_key=asset.key, metadata=asset.metadata)
 
     def fetch_row_count(self) -> DltEventIterator:
@@ -229,6 +261,16 @@ def _row_count(client: SqlClientBase[Any], table: str) -> int:
     name = client.make_qualified_table_name(table)
     rows = client.execute_sql(f"SELECT count(*) FROM {name}")  # noqa: S608 -- dlt has quoted it
     return int(rows[0][0]) if rows else 0
+
+
+def _changes(load: Load) -> Mapping[str, Sequence[str]]:
+    """By table, the columns that the destination did not have before."""
+    packages = load.info.load_packages if load.info else ()
+    return {
+        table: list(update.get("columns", ()))
+        for package in packages
+        for table, update in package.schema_update.items()
+    }
 
 
 def _dataset(pipeline: Pipeline, schema: Schema) -> Dataset | None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import inspect
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, overload
 
 from dagweave._kernel.errors import InvalidInput
 from dagweave._kernel.extras import require
+from dagweave.dlt.outline import DestinationOutline, PipelineOutline, ResourceOutline
 from dagweave.weaving.duckdb_file import catalog_of, one_spelling
 from dagweave.weaving.table_ref import TableRef, canonical_kind
 
@@ -37,17 +38,45 @@ class Binding(str):
     """What one asset is loaded from, and through which pipeline.
 
     A run finds its way back from assets to resources by these, never by translating again: the
-    keys may have been changed since. It is a text, so that Dagster's UI shows it as one.
+    keys may have been changed since. It is a text, so that Dagster's UI shows it as one. `source`
+    and `pipeline` are as they were given: the object, or the function that makes it.
     """
 
     resource: str
-    source: DltSource
-    pipeline: Pipeline
+    source_name: str
+    pipeline_name: str
+    source: object
+    pipeline: object
+    nested: str | None
+    """The nested table that the asset is; none for that of the resource itself."""
 
-    def __new__(cls, resource: str, source: DltSource, pipeline: Pipeline) -> Self:
-        binding = super().__new__(cls, f"{source.name}.{resource} → {pipeline.pipeline_name}")
-        binding.resource, binding.source, binding.pipeline = resource, source, pipeline
+    def __new__(
+        cls,
+        resource: str,
+        source_name: str,
+        pipeline_name: str,
+        source: object,
+        pipeline: object,
+        *,
+        nested: str | None = None,
+    ) -> Self:
+        shown = f"{source_name}.{resource} → {pipeline_name}"
+        binding = super().__new__(cls, f"{shown} ({nested})" if nested else shown)
+        binding.resource, binding.source_name = resource, source_name
+        binding.pipeline_name, binding.nested = pipeline_name, nested
+        binding.source, binding.pipeline = source, pipeline
         return binding
+
+    def of_nested(self, table: str) -> Self:
+        """That of a table nested in this one's."""
+        return type(self)(
+            self.resource,
+            self.source_name,
+            self.pipeline_name,
+            self.source,
+            self.pipeline,
+            nested=table,
+        )
 
 
 def checked_source(given: object, *, what: str) -> DltSource:
@@ -112,6 +141,24 @@ def tables_of(source: DltSource, pipeline: Pipeline) -> Mapping[str, TableRef]:
     A resource is left out if its table cannot be told before it runs: the name depends on the data,
     the dataset gets a new name each time (`dev_mode`), or the destination has no tables.
     """
+    names = {
+        resource.name: str(resource.table_name)
+        for resource in source.selected_resources.values()
+        if not resource.has_dynamic_table_name
+    }
+    return _tables(source.schema, names, pipeline)
+
+
+def tables_named(
+    source_name: str, names: Mapping[str, str], pipeline: Pipeline
+) -> Mapping[str, TableRef]:
+    """As `tables_of`, for a source of which the table names are known, by resource."""
+    import dlt
+
+    return _tables(dlt.Schema(source_name), names, pipeline)
+
+
+def _tables(schema: Schema, names: Mapping[str, str], pipeline: Pipeline) -> Mapping[str, TableRef]:
     from dlt.common.destination.client import DestinationClientDwhConfiguration
 
     destination = destination_of(pipeline)
@@ -123,7 +170,7 @@ def tables_of(source: DltSource, pipeline: Pipeline) -> Mapping[str, TableRef]:
         or pipeline.dev_mode
     ):
         return {}
-    naming = _schema_in(source, destination).naming
+    naming = _schema_in(schema, destination).naming
     name = pipeline.dataset_name
     if destination.config_params.get("enable_dataset_name_normalization", True):
         name = naming.normalize_table_identifier(name)
@@ -134,9 +181,8 @@ def tables_of(source: DltSource, pipeline: Pipeline) -> Mapping[str, TableRef]:
         duckdb_file(_offline_configuration(destination)),
     )
     return {
-        resource.name: dataset.table(naming.normalize_tables_path(str(resource.table_name)))
-        for resource in source.selected_resources.values()
-        if not resource.has_dynamic_table_name
+        resource: dataset.table(naming.normalize_tables_path(table))
+        for resource, table in names.items()
     }
 
 
@@ -174,12 +220,20 @@ class Dataset:
         return TableRef(self.fold(name), self.name, self.database, self.kind, self.location)
 
 
-def destination_of(pipeline: Pipeline) -> AnyDestination | None:
+@overload
+def destination_of(pipeline: Pipeline) -> AnyDestination | None: ...
+@overload
+def destination_of(
+    pipeline: Pipeline | PipelineOutline,
+) -> AnyDestination | DestinationOutline | None: ...
+def destination_of(
+    pipeline: Pipeline | PipelineOutline,
+) -> AnyDestination | DestinationOutline | None:
     """Where the pipeline loads to; `None` if that is left to the run."""
     return pipeline.destination
 
 
-def storage_kind(destination: AnyDestination | None) -> str | None:
+def storage_kind(destination: AnyDestination | DestinationOutline | None) -> str | None:
     """`duckdb`, `snowflake`, …: the destination's type, whatever its name is."""
     if destination is None:
         return None
@@ -210,14 +264,24 @@ def _offline_configuration(destination: AnyDestination) -> DestinationClientConf
     return None
 
 
-def description_of(resource: DltResource) -> str | None:
+def description_of(resource: DltResource | ResourceOutline) -> str | None:
     """The docstring of the function behind a resource."""
+    if isinstance(resource, ResourceOutline):
+        return resource.description
     function = _pipe_of(resource).gen
     return inspect.getdoc(function) if inspect.isroutine(function) else None
 
 
-def origin_of(resource: DltResource) -> str:
+def parent_of(resource: DltResource) -> str | None:
+    """The resource whose data a transformer takes."""
+    pipe = _pipe_of(resource)
+    return pipe.parent.name if pipe.has_parent else None
+
+
+def origin_of(resource: DltResource | ResourceOutline) -> str:
     """The resource that the data comes from: itself, or where a chain of transformers starts."""
+    if isinstance(resource, ResourceOutline):
+        return resource.origin
     pipe = _pipe_of(resource)
     while pipe.has_parent:
         pipe = pipe.parent
@@ -229,12 +293,12 @@ def _pipe_of(resource: DltResource) -> Pipe:
     return resource._pipe  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
-def _schema_in(source: DltSource, destination: AnyDestination) -> Schema:
-    """A copy of the source's schema, under the naming rules of the destination."""
+def _schema_in(schema: Schema, destination: AnyDestination) -> Schema:
+    """A copy of a source's schema, under the naming rules of the destination."""
     from dlt.common.configuration.container import Container
 
     with Container().injectable_context(destination.capabilities()):
-        return source.schema.clone(update_normalizers=True)
+        return schema.clone(update_normalizers=True)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dlt.common.destination.reference import AnyDestination
     from dlt.extract import DltResource
 
+    from dagweave.dlt.outline import DestinationOutline, PipelineOutline, ResourceOutline
     from dagweave.weaving import TableRef
 
 
@@ -29,16 +30,17 @@ class DltResourceTranslatorData:
     """What a translator is told about one resource.
 
     `name` is the one given to `@dlt_assets`, `table` where the resource's rows will be stored;
-    both are `None` where they are not known.
+    both are `None` where they are not known. Of a source given as a function, `resource` is what the
+    inventory knows of it, and of a pipeline given so, `pipeline`: name, table name, hints, parent.
     """
 
-    resource: DltResource
-    pipeline: Pipeline | None
+    resource: DltResource | ResourceOutline
+    pipeline: Pipeline | PipelineOutline | None
     name: str | None = None
     table: TableRef | None = None
 
     @property
-    def destination(self) -> AnyDestination | None:
+    def destination(self) -> AnyDestination | DestinationOutline | None:
         """The destination of the pipeline."""
         return destination_of(self.pipeline) if self.pipeline else None
 
@@ -97,42 +99,44 @@ class DagsterDltTranslator:
         finally:
             _TRANSLATED.reset(token)
 
-    def get_asset_key(self, resource: DltResource) -> AssetKey:
+    def get_asset_key(self, resource: DltResource | ResourceOutline) -> AssetKey:
         """`name/resource`, or `dataset/resource` where there is no name."""
         data = _TRANSLATED.get()
-        return AssetKey([_valid(_prefix(data) or resource.source_name), _valid(resource.name)])
+        return AssetKey(
+            [valid_part(_prefix(data) or resource.source_name), valid_part(resource.name)]
+        )
 
-    def get_deps_asset_keys(self, resource: DltResource) -> Iterable[AssetKey]:
+    def get_deps_asset_keys(self, resource: DltResource | ResourceOutline) -> Iterable[AssetKey]:
         """What the data comes from: `source_resource`, one component, which nobody materializes.
 
         That of a transformer is the one of the resource that its chain starts with.
         """
-        return [AssetKey(_valid(f"{resource.source_name}_{origin_of(resource)}"))]
+        return [AssetKey(valid_part(f"{resource.source_name}_{origin_of(resource)}"))]
 
-    def get_description(self, resource: DltResource) -> str | None:
+    def get_description(self, resource: DltResource | ResourceOutline) -> str | None:
         """The docstring of the resource's function."""
         return description_of(resource)
 
-    def get_group_name(self, resource: DltResource) -> str | None:  # noqa: ARG002 -- a hook
+    def get_group_name(self, resource: DltResource | ResourceOutline) -> str | None:  # noqa: ARG002 -- a hook
         """None: `@dlt_assets` says it for all."""
         return None
 
-    def get_metadata(self, resource: DltResource) -> Mapping[str, Any]:  # noqa: ARG002 -- a hook
+    def get_metadata(self, resource: DltResource | ResourceOutline) -> Mapping[str, Any]:  # noqa: ARG002 -- a hook
         """Metadata beside the table's, or instead of it."""
         return {}
 
-    def get_owners(self, resource: DltResource) -> Sequence[str] | None:  # noqa: ARG002 -- a hook
+    def get_owners(self, resource: DltResource | ResourceOutline) -> Sequence[str] | None:  # noqa: ARG002 -- a hook
         """None."""
         return None
 
-    def get_tags(self, resource: DltResource) -> Mapping[str, str]:  # noqa: ARG002 -- a hook
+    def get_tags(self, resource: DltResource | ResourceOutline) -> Mapping[str, str]:  # noqa: ARG002 -- a hook
         """None."""
         return {}
 
     def get_kinds(
         self,
-        resource: DltResource,  # noqa: ARG002 -- a hook
-        destination: AnyDestination | None,
+        resource: DltResource | ResourceOutline,  # noqa: ARG002 -- a hook
+        destination: AnyDestination | DestinationOutline | None,
     ) -> set[str]:
         """`dlt`, and the type of the destination."""
         kind = storage_kind(destination)
@@ -140,7 +144,7 @@ class DagsterDltTranslator:
 
     def get_automation_condition(
         self,
-        resource: DltResource,  # noqa: ARG002 -- a hook
+        resource: DltResource | ResourceOutline,  # noqa: ARG002 -- a hook
     ) -> AutomationCondition[Any] | None:
         """None."""
         return None
@@ -152,7 +156,7 @@ class OfficialKeysDltTranslator(DagsterDltTranslator):
     For those who migrate and want to keep the history of their assets.
     """
 
-    def get_asset_key(self, resource: DltResource) -> AssetKey:
+    def get_asset_key(self, resource: DltResource | ResourceOutline) -> AssetKey:
         """`dlt_<source>_<resource>`."""
         return AssetKey(f"dlt_{resource.source_name}_{resource.name}")
 
@@ -176,7 +180,7 @@ def checked_translator(given: object) -> DagsterDltTranslator:
     )
 
 
-def _valid(part: str) -> str:
+def valid_part(part: str) -> str:
     """The part of a key, without what Dagster takes in no name of a step's input or output."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", part)
 
