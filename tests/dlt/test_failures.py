@@ -310,14 +310,6 @@ def test_an_op_without_a_source_is_told_what_to_pass(make_pipeline):
     assert "dlt.run(context=context, dlt_source=...)" in said
 
 
-def test_a_source_that_was_never_called_is_named_at_the_run_too(make_pipeline, load):
-    @dlt_assets(dlt_source=shop(), dlt_pipeline=make_pipeline(), name="s")
-    def forgotten(context: AssetExecutionContext, dlt: DagsterDltResource):
-        yield from dlt.run(context=context, dlt_source=shop)
-
-    assert "dlt_source=shop()" in load(forgotten, raise_on_error=False).complaint
-
-
 def test_a_resource_without_an_asset_is_named(make_pipeline, load):
     @dlt_assets(dlt_source=shop(), dlt_pipeline=make_pipeline(), name="s")
     def more(context: AssetExecutionContext, dlt: DagsterDltResource):

@@ -6,6 +6,7 @@ Importing this imports no dlt.
 from __future__ import annotations
 
 from dagweave.dlt.assets import build_dlt_asset_specs, dlt_assets
+from dagweave.dlt.component import DltLoadCollectionComponent
 from dagweave.dlt.events import DltEventIterator
 from dagweave.dlt.resource import DagsterDltResource
 from dagweave.dlt.translator import (
@@ -18,6 +19,7 @@ __all__ = [
     "DagsterDltResource",
     "DagsterDltTranslator",
     "DltEventIterator",
+    "DltLoadCollectionComponent",
     "DltResourceTranslatorData",
     "OfficialKeysDltTranslator",
     "build_dlt_asset_specs",

@@ -78,7 +78,7 @@ def dlt_assets(
             assets that write one file.
 
     Raises:
-        InvalidInput: A source that was never called, a translator that gives two resources one
+        InvalidInput: What is no source, a translator that raises, or gives two resources one
             key or sets a group beside `group_name`.
         MissingExtra: dlt is not installed.
 

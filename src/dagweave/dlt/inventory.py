@@ -50,8 +50,13 @@ _PLAIN = (str, int, float, bool, type(None))
 
 def is_factory(given: object) -> TypeGuard[Callable[[], Any]]:
     """Whether `given` is a function that makes a source or a pipeline, and not one of these."""
-    # A resource of dlt can be called as well.
-    return callable(given) and not hasattr(given, "pipeline_name") and not hasattr(given, "add_map")
+    # A resource of dlt can be called as well, and `dlt.pipeline` itself makes none that was meant.
+    return (
+        callable(given)
+        and not hasattr(given, "pipeline_name")
+        and not hasattr(given, "add_map")
+        and getattr(given, "__module__", None) != "dlt.pipeline"
+    )
 
 
 def inventory_of(source: object, pipeline: object, *, name: str | None, what: str) -> Inventory:

@@ -83,7 +83,7 @@ def checked_source(given: object, *, what: str) -> DltSource:
     """Return `given` if it is a source with something to load.
 
     Raises:
-        InvalidInput: It is something else, most often a source function that was never called.
+        InvalidInput: It is something else.
         MissingExtra: dlt is not installed.
     """
     require("dlt", extra="dlt", what=what)
@@ -107,12 +107,7 @@ def checked_source(given: object, *, what: str) -> DltSource:
         )
     raise InvalidInput(
         f"{what} got {_shown(given)} as dlt_source, not a dlt source.",
-        seen="It is a function that makes a source, and was never called."
-        if callable(given)
-        else None,
-        remedy=f"Call it, with its arguments if it has any: dlt_source={_name_of(given)}()"
-        if callable(given)
-        else "Pass what a function decorated with @dlt.source returns.",
+        remedy="Pass a function decorated with @dlt.source, or what it returns.",
     )
 
 
