@@ -11,7 +11,11 @@ from pathlib import Path
 from dagweave.warehouse.capabilities import Capabilities, Feature
 
 PAGE = Path(__file__).parents[2] / "docs" / "capabilities.md"
-ENGINES = {"DuckDB": "dagweave.duckdb.engine", "Databricks": "dagweave.databricks.engine"}
+ENGINES = {
+    "DuckDB": "dagweave.duckdb.engine",
+    "Databricks": "dagweave.databricks.engine",
+    "BigQuery": "dagweave.bigquery.engine",
+}
 """Where each engine declares what it can do."""
 
 HEAD = """\

@@ -26,6 +26,7 @@ ABSENT = ROOT / "absent.toml"
 PAGE = ROOT / "docs" / "parity.md"
 
 PACKAGES = {
+    "bigquery": ["dagster-gcp", "dagster-gcp-pandas", "dagster-gcp-pyspark"],
     "airbyte": ["dagster-airbyte"],
     "dbt": ["dagster-dbt"],
     "databricks": ["dagster-databricks"],

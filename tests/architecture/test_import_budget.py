@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BARE = ROOT / ".venvs" / "bare" / "bin" / "python"
 INTEGRATIONS = (
+    "bigquery",
     "airbyte",
     "databricks",
     "dbt",

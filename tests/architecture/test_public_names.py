@@ -9,6 +9,7 @@ import pytest
 import dagweave
 
 INTEGRATIONS = (
+    "bigquery",
     "airbyte",
     "databricks",
     "dbt",

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 from dagster import AssetsDefinition, BetaWarning
 
+# Made of this, what a definition may be configured with can be worked out when it is asked for.
+from dagster._core.definitions.definition_config_schema import IDefinitionConfigSchema
+
 # Users read the metadata of assets with `...MetadataSet.extract`, which is made of this.
 from dagster._core.definitions.metadata.metadata_set import (
     NamespacedMetadataSet as NamespacedMetadataSet,
@@ -50,6 +53,26 @@ if TYPE_CHECKING:
         PartitionsDefinition,
         RepositoryDefinition,
     )
+
+
+class LazyConfigSchema(IDefinitionConfigSchema):
+    """The config schema of a definition that few of those who import it will use.
+
+    Private, since the public functions take a schema that is there: to work it out costs a fair part
+    of an import.
+    """
+
+    def __init__(self, schema: Callable[[], IDefinitionConfigSchema]) -> None:
+        self._schema = schema
+
+    @cached_property
+    def _field(self) -> Any:
+        return self._schema().as_field()
+
+    def as_field(self) -> Any:
+        """What there is to configure."""
+        return self._field
+
 
 USAGE_ERRORS: tuple[type[Exception], ...] = (click.UsageError,)
 """What Dagster raises for a target that is not there. Its command line is built on click."""

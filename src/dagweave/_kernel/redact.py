@@ -7,6 +7,7 @@ caller names it.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,31 +18,36 @@ MASK = "***"
 TERMINAL_CODE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))?")
 
 _SHORTEST_NAMED_SECRET = 4
-_SHAPES = (
-    # https://api.slack.com/concepts/token-types
-    re.compile(r"\bxox[a-z](?:\.[a-z]+)?-[A-Za-z0-9-]{4,}"),
-    re.compile(r"\bxapp-[A-Za-z0-9-]{4,}"),
-    # https://github.blog/engineering/behind-githubs-new-authentication-token-formats
-    re.compile(r"\b(?:gh[pousr]|github_pat)_\w{16,}"),
-    # The password of scheme://user:password@host; the user stays, it helps to find the mistake.
-    # A password with an @ in it ends at the last one.
-    re.compile(r"(?<=://)(?P<keep>[^\s:/@]*:)[^\s/]+(?=@)"),
-    re.compile(
-        r"(?P<keep>\b(?:Bearer|Basic)\s+)(?!auth|token|credential|realm)[A-Za-z0-9._~+/=-]{8,}"
-    ),
-    # password=..., "token": "...", AWS_SECRET_ACCESS_KEY: ..., and the same within a JSON string.
-    re.compile(
-        r"(?P<keep>(?:password|passwd|secret|token|(?:api|access|private)[_-]?key)"
-        r"(?:\\?[\"'])?\s*[=:]\s*)"
-        r"(?:\\\"[^\"]*\\\"|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[\"']?[^\s\"',;&)}\]]+)",
-        re.IGNORECASE,
-    ),
-    # Bounded, so that a text of many beginnings and no end does not take long.
-    re.compile(
-        r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.{0,20000}?-----END [A-Z ]{0,30}PRIVATE KEY-----",
-        re.DOTALL,
-    ),
-)
+
+
+@cache
+def _shapes() -> tuple[re.Pattern[str], ...]:
+    """What secrets look like. Compiled at first use: that costs as much as all else of an import."""
+    return (
+        # https://api.slack.com/concepts/token-types
+        re.compile(r"\bxox[a-z](?:\.[a-z]+)?-[A-Za-z0-9-]{4,}"),
+        re.compile(r"\bxapp-[A-Za-z0-9-]{4,}"),
+        # https://github.blog/engineering/behind-githubs-new-authentication-token-formats
+        re.compile(r"\b(?:gh[pousr]|github_pat)_\w{16,}"),
+        # The password of scheme://user:password@host; the user stays, it helps to find the mistake.
+        # A password with an @ in it ends at the last one.
+        re.compile(r"(?<=://)(?P<keep>[^\s:/@]*:)[^\s/]+(?=@)"),
+        re.compile(
+            r"(?P<keep>\b(?:Bearer|Basic)\s+)(?!auth|token|credential|realm)[A-Za-z0-9._~+/=-]{8,}"
+        ),
+        # password=..., "token": "...", AWS_SECRET_ACCESS_KEY: ..., and the same within a JSON string.
+        re.compile(
+            r"(?P<keep>(?:password|passwd|secret|token|(?:api|access|private)[_-]?key)"
+            r"(?:\\?[\"'])?\s*[=:]\s*)"
+            r"(?:\\\"[^\"]*\\\"|\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[\"']?[^\s\"',;&)}\]]+)",
+            re.IGNORECASE,
+        ),
+        # Bounded, so that a text of many beginnings and no end does not take long.
+        re.compile(
+            r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.{0,20000}?-----END [A-Z ]{0,30}PRIVATE KEY-----",
+            re.DOTALL,
+        ),
+    )
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
@@ -64,7 +70,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 def _without(named: Iterable[str], text: str) -> str:
     for secret in named:
         text = text.replace(secret, MASK)
-    for shape in _SHAPES:
+    for shape in _shapes():
         text = shape.sub(_masked, text)
     return text
 

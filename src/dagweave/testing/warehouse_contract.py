@@ -171,6 +171,21 @@ def _interrupt() -> NoReturn:
     raise _Interrupted("the stream broke off")
 
 
+@contextmanager
+def taken_or_refused(warehouse: Warehouse, feature: Feature) -> Generator[None]:
+    """What is within the context works; only if the engine says that not all of it does, it may not.
+
+    Where it is refused, with the declared reason, nothing after the context is run.
+    """
+    capability = warehouse.store.capabilities[feature]
+    try:
+        yield
+    except InvalidInput as refused:
+        if capability or capability.reason not in str(refused):
+            raise
+        pytest.skip(f"{warehouse.store.dialect.kind}: {feature.value}: {capability.reason}")
+
+
 MONDAY = Partition("day", "2026-01-05")
 TUESDAY = Partition("day", "2026-01-06")
 
@@ -289,8 +304,17 @@ class WarehouseContract:
         small = pa.table({"day": ["2026-01-05"], "n": pa.array([1], pa.int16())})
         warehouse.replace("orders", small, MONDAY)
 
+        column = next(
+            c
+            for c in warehouse.store.describe(warehouse.table("orders")) or ()
+            if c.name.lower() == "n"
+        )
+        # Some have integers of 64 bits only.
+        narrow = column.arrow == pa.int16()
+        too_large = pa.array([70_000]) if narrow else pa.array([2**64 - 1], pa.uint64())
+
         with pytest.raises(SchemaMismatch):
-            warehouse.replace("orders", [{"day": "2026-01-05", "n": 70_000}], MONDAY)
+            warehouse.replace("orders", pa.table({"day": ["2026-01-05"], "n": too_large}), MONDAY)
 
         assert warehouse.rows("orders") == [{"day": "2026-01-05", "n": 1}]
 
@@ -516,10 +540,8 @@ class WarehouseContract:
     def test_a_name_may_be_anything(self, warehouse: Warehouse, name: str) -> None:
         odd = Warehouse(warehouse.store, schema=name)
         rows = [{name: "a", "n": 1}, {name: "b", "n": 2}]
-        if set(' ."') & set(name):
-            with needs(warehouse, Feature.ODD_NAMES):
-                odd.replace(name, rows)
-        odd.replace(name, rows)
+        with taken_or_refused(warehouse, Feature.ODD_NAMES):
+            odd.replace(name, rows)
 
         odd.replace(name, [{name: "a", "n": 3}], Partition(name, "a"))
 
@@ -552,6 +574,8 @@ class WarehouseContract:
             }
         ]
         rows.append(cast("Row", dict.fromkeys(rows[0])))
+        if not warehouse.store.capabilities[Feature.NULLS_IN_LISTS]:
+            rows[0]["list"], rows[1]["list"] = [1, 3], []
         sent = pyarrow().Table.from_pylist(rows)
 
         warehouse.replace("types", sent)
@@ -564,10 +588,14 @@ class WarehouseContract:
     def test_a_column_of_nothing_but_nulls_can_be_stored(self, warehouse: Warehouse) -> None:
         pa = pyarrow()
         nothing = pa.table({"n": [1], "none": pa.nulls(1), "nones": pa.array([[None]])})
+        if not warehouse.store.capabilities[Feature.NULLS_IN_LISTS]:
+            with pytest.raises(InvalidInput, match="nones"):
+                warehouse.replace("orders", nothing)
+            nothing = nothing.drop_columns("nones")
 
         warehouse.replace("orders", nothing)
 
-        assert warehouse.rows("orders") == [{"n": 1, "none": None, "nones": [None]}]
+        assert warehouse.rows("orders") == nothing.to_pylist()
 
     def test_only_the_columns_asked_for_are_read(self, warehouse: Warehouse) -> None:
         warehouse.replace("orders", [{"a": 1, "b": 2, "c": 3}])

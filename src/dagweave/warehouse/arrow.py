@@ -11,7 +11,7 @@ from dagweave._kernel.errors import SchemaMismatch
 from dagweave._kernel.extras import require
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import ModuleType
 
 
@@ -27,6 +27,10 @@ class Field(Protocol):
 
     def with_type(self, new_type: DataType) -> Field:
         """The same name with another type."""
+        ...
+
+    def with_name(self, name: str) -> Field:
+        """The same type under another name."""
         ...
 
 
@@ -89,6 +93,16 @@ def converted(stream: Stream, schema: Schema, *, what: str = "The frame") -> Str
             yield pa.RecordBatch.from_arrays(list(columns), schema=schema)
 
     return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def renamed(stream: Stream, names: Mapping[str, str]) -> Stream:
+    """The same columns under other names."""
+    if all(old == new for old, new in names.items()):
+        return stream
+    pa = pyarrow()
+    schema = pa.schema([field.with_name(names[field.name]) for field in stream.schema])
+    batches = (pa.RecordBatch.from_arrays(batch.columns, schema=schema) for batch in stream)
+    return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 class CountedStream:

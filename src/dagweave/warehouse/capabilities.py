@@ -31,8 +31,9 @@ class Feature(StrEnum):
     PUSHDOWN = "write the result of a query"
     RETYPE = "give a column without values the type that it turns out to have"
     KEEP_CONSTRAINTS = "keep constraints and grants of a table that is replaced by an equal one"
-    ODD_NAMES = "names of schemas and tables with dots, spaces or quotes"
+    ODD_NAMES = "names of schemas, tables and columns with dots, spaces or quotes"
     NESTED = "lists, structs and maps"
+    NULLS_IN_LISTS = "lists that are null, or in which a value is"
     WALL_CLOCK = "timestamps without time zone"
     OWN_ZONE = "timestamps come back in the time zone that they were written in"
 

@@ -7,7 +7,7 @@ with it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,12 +21,23 @@ if TYPE_CHECKING:
     from dagweave.weaving.table_ref import TableRef
 
 
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """How many rows a statement changed that does several things at once."""
+
+    inserted: int
+    updated: int
+    deleted: int
+
+
 @dataclass(eq=False, slots=True)
 class Told:
     """What an engine told of the statements that it ran, in their order."""
 
     rows: list[int | None] = field(default_factory=list["int | None"])
     """How many rows each inserted, updated or deleted; `None` where the engine does not say."""
+    merged: dict[int, Merged] = field(default_factory=dict[int, Merged])
+    """By their place: those that did several things; `rows` has what they inserted."""
     query_ids: list[str] = field(default_factory=list[str])
     url: str | None = None
 
@@ -141,4 +152,27 @@ class Engine(Protocol):
 
     def declared(self, table: TableRef) -> Sequence[str]:
         """What people gave a table beyond its columns, and a new one would not have, as SQL."""
+        ...
+
+
+@runtime_checkable
+class Loader(Protocol):
+    """What an engine has besides, that makes a table of a stream in one step, past its SQL."""
+
+    def load(
+        self,
+        stream: Stream,
+        table: TableRef,
+        columns: Sequence[Column],
+        zones: Mapping[str, str],
+        *,
+        replace: bool,
+    ) -> Told:
+        """Make a table of a stream, at once: others see the old one, or the new one whole.
+
+        Args:
+            columns: Those of the table; one that the stream does not have is null.
+            zones: The time zone that a column's values are written in, to be noted.
+            replace: Whether a table that is there goes; otherwise it is an error.
+        """
         ...

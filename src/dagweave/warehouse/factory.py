@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from dagster import (
@@ -14,6 +15,7 @@ from dagster import (
 )
 from pydantic import Field, model_validator
 
+from dagweave._dagster.private import LazyConfigSchema
 from dagweave.warehouse.io_manager import WarehouseIOManager
 from dagweave.warehouse.ways import MODE, OUTSIDE, POLICY, Way
 
@@ -90,8 +92,12 @@ class WarehouseIOManagerFactory(ConfigurableIOManagerFactory[Any]):
     def _name(self) -> str:
         return cast("str", type(self).__name__)
 
+    def mode(self) -> str | None:
+        """The write mode, where a warehouse knows one by another name, too."""
+        return self.write_mode
+
     def _way(self) -> Way:
-        said = {MODE: self.write_mode, POLICY: self.schema_policy, OUTSIDE: self.rows_outside}
+        said = {MODE: self.mode(), POLICY: self.schema_policy, OUTSIDE: self.rows_outside}
         # What an EnvVar says is not known before a run.
         known = {key: value for key, value in said.items() if not isinstance(value, EnvVar)}
         return Way.of(known, where=self._name)
@@ -137,14 +143,20 @@ def io_manager_definition(
         default_load_type: Likewise.
     """
 
+    @cache
+    def handling() -> type[WarehouseIOManagerFactory]:
+        return _handling(factory, type_handlers, default_load_type)
+
+    def handled(**settings: Any) -> WarehouseIOManagerFactory:
+        return handling()(**settings)
+
     def make(context: InitResourceContext) -> WarehouseIOManager:
         return handled(**context.resource_config).create_io_manager(context)
 
-    handled: Callable[..., WarehouseIOManagerFactory] = _handling(
-        factory, type_handlers, default_load_type
-    )
     definition = _Definition(
-        make, factory.to_config_schema(), description=(factory.__doc__ or "").partition("\n")[0]
+        make,
+        cast("Any", LazyConfigSchema(factory.to_config_schema)),
+        description=(factory.__doc__ or "").partition("\n")[0],
     )
     definition.factory = handled
     return definition

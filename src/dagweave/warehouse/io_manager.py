@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from dagster import InputContext, IOManager, OutputContext
@@ -143,7 +143,11 @@ class WarehouseIOManager(IOManager):
             plan = WritePlan(self.store.locate(table))
         what = _output(context)
         way = Way.of(context.output_metadata, where=what).over(Way.of(metadata, where=what))
-        return way.over(self.way).planned(plan, attempts_of_output(context))
+        attempts = attempts_of_output(context)
+        planned = way.over(self.way).planned(plan, attempts)
+        asset = context.asset_key.to_user_string() if context.has_asset_key else context.name
+        run = {"run": context.run_id} if attempts else {}
+        return replace(planned, labels={"asset": asset, **run})
 
     def _write_frame(
         self, context: OutputContext, plan: WritePlan, exporter: Exporter, frame: Any

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from dagweave.warehouse.columns import SchemaDifference
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dagweave.warehouse.columns import Column
     from dagweave.warehouse.slices import Slice
     from dagweave.weaving.table_ref import TableRef
@@ -62,7 +64,8 @@ class WritePlan:
     `policy` is `strict` where it is not said; but `replace` for a table that is replaced whole.
     `keys` are the columns that `merge` knows a row by; with `delete_unmatched`, it deletes the rows
     of the slice (or table) that are not in the frame. `once` names the write, its own name first,
-    then those that it had in earlier attempts: `append` adds rows under one of them once.
+    then those that it had in earlier attempts: `append` adds rows under one of them once. `labels` say
+    for whom it is (`asset`, `run`), where an engine keeps a record of its work.
     """
 
     table: TableRef
@@ -74,6 +77,7 @@ class WritePlan:
     delete_unmatched: bool = False
     outside: Outside = Outside.WARN
     once: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def replaces_all(self) -> bool:

@@ -115,6 +115,10 @@ class Dialect:
     retypes: bool = True
     """Whether a column of text without values can become any other type by `alter_type`; otherwise it
     is dropped and added."""
+    merge_replaces: bool = False
+    """Whether one `MERGE` does it all: replaces rows, too, by joining nothing (`ON FALSE`)."""
+    same: str = "{a} IS NOT DISTINCT FROM {b}"
+    """How two keys are compared, of which a null is equal to a null."""
     or_replace: bool = True
     """Whether there is `CREATE OR REPLACE TABLE … AS`."""
     casts: bool = False

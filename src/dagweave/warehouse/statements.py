@@ -75,7 +75,10 @@ def overwrite(dialect: Dialect, table: TableName, columns: Sequence[str], rows: 
     """Put rows in place of all that there are."""
     if dialect.insert_overwrite:
         return [Sql.of(_into(dialect, f"{dialect.insert_overwrite} ", table, columns), rows)]
-    return [delete(dialect, table, Sql.of("TRUE")), insert(dialect, table, columns, rows)]
+    everything = Sql.of("TRUE")
+    if dialect.merge_replaces:
+        return [_merge(dialect, table, columns, rows, (), (), everything)]
+    return [delete(dialect, table, everything), insert(dialect, table, columns, rows)]
 
 
 def replace_where(
@@ -95,6 +98,8 @@ def replace_where(
         every: The columns of the table, in its order.
         strays: Whether the condition does not hold for some of the rows.
     """
+    if dialect.merge_replaces:
+        return [_merge(dialect, table, columns, rows, (), (), condition)]
     if not dialect.replace_where:
         return [delete(dialect, table, condition), insert(dialect, table, columns, rows)]
     target = dialect.table(table)
@@ -136,7 +141,7 @@ def merge(
         delete_where: Which rows go if their keys are not among the incoming ones; `None` for none.
     """
     values = [name for name in columns if name not in keys]
-    if dialect.replace_where:
+    if dialect.replace_where or dialect.merge_replaces:
         return [_merge(dialect, table, columns, rows, keys, values, delete_where)]
     if dialect.merges:
         gone = [] if delete_where is None else [_missing(dialect, table, rows, keys, delete_where)]
@@ -169,7 +174,7 @@ def _merge(
 ) -> Sql:
     quote = dialect.quote
     parts: list[str | Sql] = ["MERGE INTO ", dialect.table(table), " AS existing USING "]
-    parts += [in_brackets(rows, "incoming"), " ON ", _same(dialect, keys)]
+    parts += [in_brackets(rows, "incoming"), " ON ", _same(dialect, keys) if keys else "FALSE"]
     if values:
         sets = ", ".join(f"{quote(v)} = incoming.{quote(v)}" for v in values)
         parts.append(f" WHEN MATCHED THEN UPDATE SET {sets}")
@@ -282,6 +287,6 @@ def _into(dialect: Dialect, verb: str, table: TableName, columns: Sequence[str])
 
 def _same(dialect: Dialect, keys: Sequence[str]) -> str:
     return " AND ".join(
-        f"existing.{dialect.quote(key)} IS NOT DISTINCT FROM incoming.{dialect.quote(key)}"
-        for key in keys
+        dialect.same.format(a=f"existing.{name}", b=f"incoming.{name}")
+        for name in map(dialect.quote, keys)
     )

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from dagweave._kernel.clock import SYSTEM_CLOCK
 from dagweave._kernel.errors import InvalidInput
 from dagweave.warehouse import statements
-from dagweave.warehouse.arrow import checked_stream, pyarrow, zone_of
+from dagweave.warehouse.arrow import checked_stream, pyarrow, renamed, zone_of
 from dagweave.warehouse.capabilities import Feature
 from dagweave.warehouse.columns import Column, checked, difference, fits, require_names, storable
-from dagweave.warehouse.engine import Staged
+from dagweave.warehouse.engine import Loader, Staged
 from dagweave.warehouse.evolution import Kept, kept, require_keys
 from dagweave.warehouse.plan import Mode, Outside, Receipt, SchemaPolicy
 from dagweave.warehouse.sql import Sql
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dagweave.warehouse.arrow import CountedStream, Schema, Stream
-    from dagweave.warehouse.engine import Batch, Engine
+    from dagweave.warehouse.engine import Batch, Engine, Told
     from dagweave.warehouse.plan import WritePlan
     from dagweave.warehouse.slices import Condition
     from dagweave.warehouse.tables import Tables
@@ -50,6 +50,11 @@ class _Intent:
     stays: Kept | None
     lost: Sequence[str]
     zones: Mapping[str, str]
+
+    @property
+    def noted(self) -> Mapping[str, str]:
+        """The zones, by what the table calls its columns."""
+        return {self.names[name]: zone for name, zone in self.zones.items()}
 
 
 @dataclass(slots=True)
@@ -108,9 +113,28 @@ class Writing:
         counted = checked_stream(stream, schema, what=str(plan))
         if plan.mode is Mode.SKIP_IF_EMPTY and counted.is_empty():
             return Receipt(before or (), "", 0, skipped="The frame has no rows.")
-        with engine.staged(counted.stream, plan.table, again=self._reads_twice) as staged:
-            receipt = self._carried_out(staged, intent, counted)
+        if isinstance(engine, Loader) and self._is_whole:
+            receipt = self._loaded(engine, intent, counted)
+        else:
+            with engine.staged(counted.stream, plan.table, again=self._reads_twice) as staged:
+                receipt = self._carried_out(staged, intent, counted)
         return replace(receipt, bytes=counted.bytes)
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether the table will hold the rows of the frame, and no others."""
+        plan = self.plan
+        return plan.replaces_all or (plan.mode is Mode.CREATE_ONLY and plan.slice is None)
+
+    def _loaded(self, loader: Loader, intent: _Intent, counted: CountedStream) -> Receipt:
+        told = loader.load(
+            renamed(counted.stream, intent.names),
+            self.plan.table,
+            intent.columns,
+            intent.noted,
+            replace=self.plan.replaces_all,
+        )
+        return self._receipt(told, _Done(inserted=[0]), intent, 0, counted)
 
     @property
     def _reads_twice(self) -> bool:
@@ -200,7 +224,7 @@ class Writing:
             self._note(batch, intent)
             if outside is None:
                 outside = self._outside_after(batch, done, intent)
-        return self._receipt(batch, done, intent, outside, counted)
+        return self._receipt(batch.told, done, intent, outside, counted)
 
     def _condition_on(self, rows: Sql, intent: _Intent) -> Condition:
         source = statements.in_brackets(rows, "incoming")
@@ -216,7 +240,7 @@ class Writing:
 
     def _outside_after(self, batch: Batch, done: _Done, intent: _Intent) -> int:
         """The same, of rows that could be read only once, and are in the table by now."""
-        written = _sum(batch, done.inserted) or 0
+        written = _sum(batch.told, done.inserted) or 0
         if not written:
             return 0
         where = self.tables.condition(self.plan.table, self.plan.slice, intent.columns)
@@ -313,9 +337,8 @@ class Writing:
         """Note, with the rows, what is to be known of them later."""
         dialect, table = self._engine.dialect, self.plan.table
         if intent.stays is None:
-            for name, zone in intent.zones.items():
-                note = ZONE_NOTE + zone
-                batch.run(statements.comment(dialect, table, intent.names[name], note))
+            for column, zone in intent.noted.items():
+                batch.run(statements.comment(dialect, table, column, ZONE_NOTE + zone))
         if self.plan.mode is Mode.APPEND and self.plan.once:
             batch.run(self._entry())
 
@@ -354,18 +377,22 @@ class Writing:
 
     def _receipt(
         self,
-        batch: Batch,
+        told: Told,
         done: _Done,
         intent: _Intent,
         outside: int,
         counted: CountedStream | None,
     ) -> Receipt:
-        plan, told = self.plan, batch.told
-        inserted, updated = _sum(batch, done.inserted), _sum(batch, done.updated)
+        plan = self.plan
+        inserted, updated = _sum(told, done.inserted), _sum(told, done.updated)
+        deleted = _sum(told, done.deleted)
+        for merged in (told.merged[place] for place in done.inserted if place in told.merged):
+            updated, deleted = (updated or 0) + merged.updated, (deleted or 0) + merged.deleted
         if inserted is None and counted is not None:
             inserted = counted.rows - (outside if plan.outside is Outside.DROP else 0)
         elif inserted is None:
-            inserted = self._engine.count(statements.count(self._target))
+            found = statements.count(self._target, self._condition(intent).sql)
+            inserted = self._engine.count(found)
         after = intent.columns
         if intent.stays is None:
             after = self._engine.describe(plan.table) or after
@@ -374,8 +401,8 @@ class Writing:
             after,
             "",
             inserted + (updated or 0),
-            rows_deleted=_sum(batch, done.deleted) if intent.stays else None,
-            rows_updated=updated if done.updated else None,
+            rows_deleted=deleted if intent.stays else None,
+            rows_updated=updated if plan.mode is Mode.MERGE else None,
             rows_outside=outside,
             difference=changed,
             statements=len(told.rows),
@@ -391,8 +418,8 @@ def _placed_merge(places: list[int], *, deletes: bool) -> _Done:
     return _Done(deleted=deleted, updated=places[len(deleted) : -1], inserted=places[-1:])
 
 
-def _sum(batch: Batch, places: Sequence[int]) -> int | None:
-    counts = [batch.told.rows[place] for place in places]
+def _sum(told: Told, places: Sequence[int]) -> int | None:
+    counts = [told.rows[place] for place in places]
     return None if not counts or any(each is None for each in counts) else sum(filter(None, counts))
 
 
