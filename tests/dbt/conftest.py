@@ -8,11 +8,13 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from dagster import Definitions, load_from_defs_folder
 from filelock import FileLock
 
 from dagweave.dbt import DbtProject
@@ -227,3 +229,42 @@ def write_manifest(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+class Dg:
+    """A project of `dg`, with a `defs` folder."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root = root
+        self.package = root / "house"
+        (self.package / "defs").mkdir(parents=True)
+        (self.package / "__init__.py").touch()
+        (root / "pyproject.toml").write_text(
+            "[tool.dg]\ndirectory_type = 'project'\n\n[tool.dg.project]\nroot_module = 'house'\n"
+        )
+        monkeypatch.syspath_prepend(root)
+
+    def says(
+        self,
+        folder: str,
+        *,
+        type: str = "dagweave.dbt.DbtProjectComponent",  # noqa: A002
+        **attributes: Any,
+    ) -> None:
+        place = self.package / "defs" / folder
+        place.mkdir(parents=True, exist_ok=True)
+        with (place / "defs.yaml").open("a") as file:
+            file.write("---\n")
+            yaml.safe_dump({"type": type, "attributes": attributes}, file)
+
+    def load(self) -> Definitions:
+        defs = load_from_defs_folder(path_within_project=self.root)
+        Definitions.validate_loadable(defs)
+        return defs
+
+
+@pytest.fixture
+def dg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dg]:
+    yield Dg(tmp_path / "house", monkeypatch)
+    for name in [name for name in sys.modules if name.split(".")[0] == "house"]:
+        del sys.modules[name]

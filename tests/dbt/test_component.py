@@ -1,4 +1,3 @@
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from importlib.metadata import entry_points
@@ -15,7 +14,6 @@ from dagster import (
     Component,
     Config,
     Definitions,
-    load_from_defs_folder,
     materialize,
 )
 from dagster.components import build_defs_for_component
@@ -24,39 +22,6 @@ from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt import DagsterDbtTranslatorSettings, DbtProject, DbtProjectComponent
 
 TYPE = "dagweave.dbt.DbtProjectComponent"
-
-
-@pytest.fixture
-def dg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Dg]":
-    yield Dg(tmp_path / "house", monkeypatch)
-    for name in [name for name in sys.modules if name.split(".")[0] == "house"]:
-        del sys.modules[name]
-
-
-class Dg:
-    """A project of `dg`, with a `defs` folder."""
-
-    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.root = root
-        self.package = root / "house"
-        (self.package / "defs").mkdir(parents=True)
-        (self.package / "__init__.py").touch()
-        (root / "pyproject.toml").write_text(
-            "[tool.dg]\ndirectory_type = 'project'\n\n[tool.dg.project]\nroot_module = 'house'\n"
-        )
-        monkeypatch.syspath_prepend(root)
-
-    def says(self, folder: str, *, type: str = TYPE, **attributes: Any) -> None:  # noqa: A002
-        place = self.package / "defs" / folder
-        place.mkdir(parents=True, exist_ok=True)
-        with (place / "defs.yaml").open("a") as file:
-            file.write("---\n")
-            yaml.safe_dump({"type": type, "attributes": attributes}, file)
-
-    def load(self) -> Definitions:
-        defs = load_from_defs_folder(path_within_project=self.root)
-        Definitions.validate_loadable(defs)
-        return defs
 
 
 def names(defs: Definitions) -> set[str]:
@@ -74,7 +39,7 @@ def test_dg_finds_it_through_its_entry_point():
     assert issubclass(entry.load().DbtProjectComponent, Component)
 
 
-def test_a_defs_folder_loads_and_a_model_is_built(dg: Dg, shop_dir: Path):
+def test_a_defs_folder_loads_and_a_model_is_built(dg: Any, shop_dir: Path):
     dg.says(
         "shop",
         project=str(shop_dir),
@@ -107,7 +72,7 @@ def test_a_defs_folder_loads_and_a_model_is_built(dg: Dg, shop_dir: Path):
 
 @pytest.mark.parametrize(("granularity", "count"), [("model", 8), ("group", 8), (None, 1)], ids=str)
 def test_a_project_is_as_many_steps_as_it_says(
-    dg: Dg, shop_dir: Path, granularity: str | None, count: int
+    dg: Any, shop_dir: Path, granularity: str | None, count: int
 ):
     dg.says("shop", project=str(shop_dir), granularity=granularity, op={"pool": "duckdb"})
 
@@ -122,13 +87,13 @@ def test_a_project_is_as_many_steps_as_it_says(
     assert step == ("shop__countries" if granularity else "shop")
 
 
-def test_a_selection_that_matches_nothing_is_no_steps(dg: Dg, shop_dir: Path):
+def test_a_selection_that_matches_nothing_is_no_steps(dg: Any, shop_dir: Path):
     dg.says("shop", project=str(shop_dir), granularity="model", select="tag:nowhere")
 
     assert names(dg.load()) == set()
 
 
-def test_paths_are_relative_to_the_file_that_says_them(dg: Dg, shop_dir: Path):
+def test_paths_are_relative_to_the_file_that_says_them(dg: Any, shop_dir: Path):
     shop_dir.rename(dg.package / "defs" / "shop_dbt")
     dg.says("mine", project={"project_dir": "../shop_dbt", "target": "other"}, select="countries")
     (dg.package / "defs" / "shop_dbt" / "models").rename(dg.root / "models_aside")
@@ -137,7 +102,7 @@ def test_paths_are_relative_to_the_file_that_says_them(dg: Dg, shop_dir: Path):
 
 
 def test_several_components_of_one_project_and_of_another_stand_side_by_side(
-    dg: Dg, shop_dir: Path, write_manifest: Any
+    dg: Any, shop_dir: Path, write_manifest: Any
 ):
     other = dg.root / "other"
     (other / "target").mkdir(parents=True)
@@ -215,7 +180,7 @@ def test_a_subclass_says_otherwise(shop: DbtProject, fake_dbt: Any):
     }
 
 
-def test_templates_of_the_command_know_the_partition(shop: DbtProject, fake_dbt: Any, dg: Dg):
+def test_templates_of_the_command_know_the_partition(shop: DbtProject, fake_dbt: Any, dg: Any):
     dg.says(
         "shop",
         project=str(shop.project_dir),
@@ -250,7 +215,7 @@ def test_code_references_are_on_and_all_else_is_as_the_translator_has_it(shop: D
     assert settings.enable_code_references
 
 
-def test_it_is_scaffolded_with_the_path_of_a_project(dg: Dg, shop_dir: Path):
+def test_it_is_scaffolded_with_the_path_of_a_project(dg: Any, shop_dir: Path):
     from dagster.components.component_scaffolding import scaffold_object
 
     place = dg.package / "defs" / "mine"

@@ -20,7 +20,6 @@ from dagster import (
     AssetKey,
     AssetsDefinition,
     AssetSpec,
-    Component,
     ComponentLoadContext,
     Config,
     Definitions,
@@ -29,58 +28,45 @@ from dagster import (
     Resolver,
     Scaffolder,
     ScaffoldRequest,
+    StateBackedComponent,
+    get_dagster_logger,
 )
-from dagster.components import Model, scaffold_component, scaffold_with
+from dagster.components import (
+    DefsStateConfig,
+    DefsStateConfigArgs,
+    Model,
+    scaffold_component,
+    scaffold_with,
+)
 from dagster.components.resolved.core_models import OpSpec
 from dagster.components.utils.translation import TranslationFn, TranslationFnResolver
 from pydantic import BaseModel, Field, create_model
 
-from dagweave._kernel.errors import InvalidInput
+from dagweave._kernel.errors import InvalidInput, Unavailable, WaitTimeout
 from dagweave.dbt.assets import dbt_assets, models_named
 from dagweave.dbt.manifest import Manifest
 from dagweave.dbt.project import DbtProject
+from dagweave.dbt.remote import DbtGitProject
 from dagweave.dbt.resource import DbtCliResource
 from dagweave.dbt.select import EVERYTHING
 from dagweave.dbt.selection import DbtManifestAssetSelection
 from dagweave.dbt.steps import split_dbt_assets
 from dagweave.dbt.translation import key_of
 from dagweave.dbt.translator import DagsterDbtTranslator, DagsterDbtTranslatorSettings
+from dagweave.dbt.whereabouts import (
+    DbtProjectArgs,
+    Whereabouts,
+    identity,
+    project_at,
+    resolve_project,
+    store,
+)
 
 if TYPE_CHECKING:
     from dagweave.dbt.events import DbtDagsterEvent
 
 _resolving: ContextVar[ResolutionContext] = ContextVar("resolving")
 _NOT_IN_A_NAME = re.compile(r"\W+", re.ASCII)
-
-
-@dataclass
-class DbtProjectArgs(Resolvable):
-    """The arguments of `DbtProject`, in YAML."""
-
-    project_dir: str
-    target_path: str | None = None
-    profiles_dir: str | None = None
-    profile: str | None = None
-    target: str | None = None
-    packaged_project_dir: str | None = None
-    state_path: str | None = None
-    prepare_project_cli_args: list[str] | None = None
-
-    def to_project(self, folder: Path) -> DbtProject:
-        """The project in a folder, which `project_dir` names in its own way."""
-        given = {each.name: getattr(self, each.name) for each in fields(self)}
-        given["project_dir"] = folder
-        return DbtProject(**{name: value for name, value in given.items() if value is not None})
-
-
-def _resolve_project(context: ResolutionContext, model: Any) -> DbtProject:
-    """A path is relative to the file that says it."""
-    args = (
-        DbtProjectArgs(context.resolve_value(model, as_type=str))
-        if isinstance(model, str)
-        else DbtProjectArgs.resolve_from_model(context, model)
-    )
-    return args.to_project(context.resolve_source_relative_path(args.project_dir))
 
 
 def _settings(**said: Any) -> DagsterDbtTranslatorSettings:
@@ -123,7 +109,7 @@ class DbtProjectComponentScaffolder(Scaffolder[DbtScaffoldParams]):
 
 @scaffold_with(DbtProjectComponentScaffolder)
 @dataclass
-class DbtProjectComponent(Component, Resolvable):
+class DbtProjectComponent(StateBackedComponent, Resolvable):
     """A dbt project as assets and checks, run by dbt.
 
     In a subclass, `get_asset_spec`, `get_asset_check_spec`, `get_cli_args`, `execute` and
@@ -140,15 +126,16 @@ class DbtProjectComponent(Component, Resolvable):
     """
 
     project: Annotated[
-        DbtProject,
+        Whereabouts,
         Resolver(
-            _resolve_project,
-            model_field_type=str | DbtProjectArgs.model(),
+            resolve_project,
+            model_field_type=str | DbtProjectArgs.model() | DbtGitProject.model(),
             description="The folder of the dbt project, relative to this file; or the arguments of "
-            "a DbtProject.",
+            "a DbtProject; or a git repository.",
             examples=[
                 "{{ context.project_root }}/shop",
                 {"project_dir": "../shop", "profile": "warehouse", "target": "prod"},
+                {"repo_url": "https://github.com/dbt-labs/jaffle-shop", "target": "prod"},
             ],
         ),
     ]
@@ -224,10 +211,23 @@ class DbtProjectComponent(Component, Resolvable):
         """The configuration that a run takes, read by `context.op_execution_context.op_config`."""
         return None
 
+    @property
+    def defs_state_config(self) -> DefsStateConfig:
+        """Where `dg utils refresh-defs-state` keeps the project: beside the definitions."""
+        args = DefsStateConfigArgs.local_filesystem()
+        return DefsStateConfig.from_args(
+            args.model_copy(update={"refresh_if_dev": self.prepare_if_dev}),
+            default_key=f"DbtProjectComponent[{identity(self.project)}]",
+        )
+
     @cached_property
     def dbt_project(self) -> DbtProject:
-        """The project."""
-        return self.project
+        """The project. One that is fetched is there once the definitions are built.
+
+        Raises:
+            InvalidInput: It is not.
+        """
+        return project_at(self.project, None)
 
     @cached_property
     def translator(self) -> DagsterDbtTranslator:
@@ -298,11 +298,45 @@ class DbtProjectComponent(Component, Resolvable):
             events = events.fetch_column_metadata()
         yield from events
 
+    def write_state_to_path(self, state_path: Path) -> None:
+        """Prepare the project, fetched anew if it comes from elsewhere, and keep it.
+
+        Raises:
+            DagweaveError: It cannot be fetched or parsed. What was kept before stays.
+        """
+        store(self.project, state_path)
+
     def build_defs(self, context: ComponentLoadContext) -> Definitions:
         """The definition of all that dbt builds of the selection, and its checks."""
-        project = self.dbt_project
-        if self.prepare_if_dev:
-            project.prepare_if_dev()
+        if isinstance(self.project, DbtProject):
+            # What is on this machine needs no copy.
+            if self.prepare_if_dev:
+                self.project.prepare_if_dev()
+            return self.build_defs_from_state(context, None)
+        try:
+            return super().build_defs(context)
+        except (Unavailable, WaitTimeout) as error:
+            return self._build_defs_of_before(context, error)
+
+    def _build_defs_of_before(
+        self, context: ComponentLoadContext, error: Unavailable | WaitTimeout
+    ) -> Definitions:
+        """What was fetched the last time, when it cannot be fetched now."""
+        refresh, self.prepare_if_dev = self.prepare_if_dev, False
+        try:
+            defs = super().build_defs(context)
+        except InvalidInput:
+            raise error from None
+        finally:
+            self.prepare_if_dev = refresh
+        get_dagster_logger().warning(f"{error}\nThe one fetched before is shown.")
+        return defs
+
+    def build_defs_from_state(
+        self, context: ComponentLoadContext, state_path: Path | None
+    ) -> Definitions:
+        """The definition of the project, or of what was kept of it."""
+        project = self.dbt_project = project_at(self.project, state_path)
         op = self.op or OpSpec()
         define = dbt_assets(
             manifest=project.manifest_path,

@@ -5,9 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import re
 import runpy
-import shutil
 import sys
 from pathlib import Path
 from string import Template
@@ -16,14 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import yaml
 
 from dagweave._kernel.errors import DagweaveError, InvalidInput
+from dagweave.dbt.copying import copy_project
 from dagweave.dbt.project import PROFILES_FILE, DbtProject, making_package
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence, Set
-
-_NOT_PACKAGED: Final = shutil.ignore_patterns("*.git*", "*partial_parse.msgpack", ".dagweave_*")
-# The artifacts of one command of a run: `DbtCliResource` gives each a folder of its own.
-_OF_A_RUN: Final = re.compile(r".+-[0-9a-f]{7,8}-[0-9a-f]{7}|[0-9a-f]{7}")
+    from collections.abc import Callable, Sequence
 
 _FILES: Final = {
     "pyproject.toml": """\
@@ -203,7 +198,9 @@ def projects_of_components(folder: Path) -> Sequence[DbtProject]:
         # As its package is found when it is installed.
         sys.path[:0] = [str(folder.resolve()), str(folder.resolve() / "src")]
         tree = ComponentTree.for_project(folder.resolve())
-        return [each.dbt_project for each in tree.get_all_components(of_type=DbtProjectComponent)]
+        found = tree.get_all_components(of_type=DbtProjectComponent)
+        # What is fetched from elsewhere is no part of a package.
+        return [each.project for each in found]
 
     return _found(load, folder)
 
@@ -239,24 +236,4 @@ def prepare_and_package(project: DbtProject, say: Callable[[str], None] = lambda
     if project.packaged_project_dir is None:
         return
     say(f"Copying it to {project.packaged_project_dir}")
-    _copy(project, project.packaged_project_dir)
-
-
-def _copy(project: DbtProject, to: Path) -> None:
-    """Replace what is there by a copy of the project; only once the copy is whole."""
-    new, old = to.with_name(f".{to.name}.new"), to.with_name(f".{to.name}.old")
-    left_out = {to.resolve(), new.resolve(), old.resolve()}
-
-    def ignored(folder: str, names: list[str]) -> Set[str]:
-        inside = {name for name in names if Path(folder, name).resolve() in left_out}
-        if Path(folder) == project.manifest_path.parent:
-            inside |= {name for name in names if _OF_A_RUN.fullmatch(name)}
-        return inside | _NOT_PACKAGED(folder, names)
-
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(project.project_dir, new, ignore=ignored)
-    if to.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        to.rename(old)
-    new.rename(to)
-    shutil.rmtree(old, ignore_errors=True)
+    copy_project(project, project.packaged_project_dir)
