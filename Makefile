@@ -9,6 +9,8 @@ BIN := .venv/bin
 JOBS ?= 2
 # The servers that stand for warehouses in tests: a folder with requirements each.
 EMULATORS := $(patsubst tests/emulators/%/requirements.txt,.venvs/emulator-%/ready,$(wildcard tests/emulators/*/requirements.txt))
+# The versions of dbt that are tested beside the one in .venv: a file with requirements each.
+DBTS := $(patsubst tests/dbt/versions/%.txt,.venvs/dbt-%/ready,$(wildcard tests/dbt/versions/*.txt))
 
 # uv uses the interpreter that it is told, and downloads none.
 export UV_PYTHON_DOWNLOADS := never
@@ -43,7 +45,7 @@ check: .venv/ready ## Linter, layers, types
 test-duckdb1: .venvs/duckdb1/ready ## The warehouse tests, on DuckDB 1.x
 	.venvs/duckdb1/bin/python -m pytest -q -n $(JOBS) --dist loadgroup tests/duckdb tests/warehouse
 
-test-main: .venv/ready .venvs/bare/ready $(EMULATORS) ## Every test, on DuckDB 2.x
+test-main: .venv/ready .venvs/bare/ready $(EMULATORS) $(DBTS) ## Every test, on DuckDB 2.x
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
 
 bench: .venv/ready .venvs/official/ready ## Side by side with the official packages and the bare tools
@@ -89,6 +91,12 @@ $(UV):
 	@echo "Setting up .venvs/emulator-$*/ ..."
 	@$(UV) venv --quiet --clear .venvs/emulator-$*
 	@$(UV) pip install --quiet --python .venvs/emulator-$*/bin/python -r $<
+	@touch $@
+
+.venvs/dbt-%/ready: tests/dbt/versions/%.txt tests/dbt/versions/overrides | $(UV)
+	@echo "Setting up .venvs/dbt-$*/ ..."
+	@$(UV) venv --quiet --clear .venvs/dbt-$*
+	@$(UV) pip install --quiet --python .venvs/dbt-$*/bin/python --override tests/dbt/versions/overrides -r $<
 	@touch $@
 
 # The official packages, for the benchmarks only.

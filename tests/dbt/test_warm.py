@@ -525,7 +525,7 @@ def test_a_command_that_is_not_confirmed_does_not_run(project: Path, shared: Pat
 def test_another_dbt_is_run_as_usual(fake_dbt: Any, log: Any, project: Path, shared: Path):
     fake_dbt.prints([log.version()])
 
-    as_usual(start(project, "ls"), "is not of the environment of")
+    as_usual(start(project, "ls"), "is not the program of dbt-core")
 
 
 def test_what_cannot_be_started_is_not_tried_again_and_again(

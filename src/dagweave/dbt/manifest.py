@@ -203,6 +203,7 @@ class Manifest(Mapping[str, Any]):
         metadata: Mapping[str, Any] = self.get("metadata") or {}
         self.project_name: str | None = metadata.get("project_name")
         self.adapter_type: str | None = metadata.get("adapter_type")
+        self.dbt_version: str = str(metadata.get("dbt_version") or "")
 
     @classmethod
     def of(cls, source: ManifestSource) -> Manifest:

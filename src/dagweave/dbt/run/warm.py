@@ -80,8 +80,7 @@ class WarmRunner:
         return SubprocessRunner().start(argv, cwd=cwd, env=env)
 
     def _start(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str]) -> Running:
-        _check(argv[0])
-        meeting = _Meeting.of(argv[0], self.parsed, env)
+        meeting = _Meeting.of(argv[0], _python_of(argv[0]), self.parsed, env)
         request = {
             "argv": list(argv),
             "cwd": str(cwd),
@@ -170,11 +169,12 @@ class _Meeting:
     folder: Path
     key: str
     dbt: str
+    python: str
     parsed: Path
     env: Mapping[str, str]
 
     @classmethod
-    def of(cls, dbt: str, parsed: Path, env: Mapping[str, str]) -> _Meeting:
+    def of(cls, dbt: str, python: str, parsed: Path, env: Mapping[str, str]) -> _Meeting:
         """The place for a project as it was parsed, and an interpreter as it would start.
 
         Raises:
@@ -189,9 +189,9 @@ class _Meeting:
         spaces = [str(Path("/proc/self/ns", each).readlink()) for each in ("pid", "mnt", "user")]
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
         own = parent.stamp(parent.__file__)
-        what = [boot, sys.executable, dbt, str(parsed), sorted(startup.items()), spaces, own]
+        what = [boot, python, dbt, str(parsed), sorted(startup.items()), spaces, own]
         key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:24]
-        return cls(_folder(env), key, dbt, parsed, startup)
+        return cls(_folder(env), key, dbt, python, parsed, startup)
 
     @property
     def socket(self) -> Path:
@@ -268,7 +268,7 @@ class _Meeting:
             try:
                 # It forks at once, so that it is nobody's child.
                 subprocess.run(
-                    [sys.executable, "-P", parent.__file__, json.dumps(settings)],
+                    [self.python, "-P", parent.__file__, json.dumps(settings)],
                     env=self.env,
                     pass_fds=[theirs],
                     stdin=subprocess.DEVNULL,
@@ -332,17 +332,21 @@ def _number(connection: socket.socket) -> int:
     return answer["pid"]
 
 
-def _check(dbt: str) -> None:
-    """Raises `Cold` where this cannot work: the system, the dbt."""
+def _python_of(dbt: str) -> str:
+    """The Python that a dbt runs in. Raises `Cold` where this cannot work: the system, the dbt."""
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         raise Cold("it needs Linux")
     program = Path(dbt).resolve()
-    if not program.parent.samefile(Path(sys.executable).parent):
-        raise Cold(f"{dbt} is not of the environment of {sys.executable}")
     with program.open("rb") as file:
         head = file.read(4096)
     if not head.startswith(b"#!") or _PROGRAM not in head:
         raise Cold(f"{dbt} is not the program of dbt-core")
+    if program.parent.samefile(Path(sys.executable).parent):
+        return sys.executable
+    python = os.fsdecode(head[2:].splitlines()[0].strip())
+    if not Path(python).is_absolute() or not os.access(python, os.X_OK):
+        raise Cold(f"{dbt} does not say which Python it runs in")
+    return python
 
 
 def _folder(env: Mapping[str, str]) -> Path:

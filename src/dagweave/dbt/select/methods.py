@@ -6,6 +6,7 @@ https://docs.getdbt.com/reference/node-selection/methods
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from fnmatch import translate
 from functools import lru_cache
@@ -43,6 +44,7 @@ _NEVER_SELECTED: Final = frozenset(
 """dbt knows them as resource types, too."""
 
 _WILDCARDS: Final = frozenset("*?[]")
+_VERSION: Final = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +71,27 @@ def _nodes(manifest: Manifest, *sections: str) -> Iterator[tuple[str, Node]]:
 
 def _fqn(manifest: Manifest, sought: Sought) -> Iterator[str]:
     value = str(sought.value)
+    by_leaf = _patterns_find_names(manifest.dbt_version)
     sections = [name for name in NODE_SECTIONS if name != "sources"]
     for id_, node in _nodes(manifest, *sections):
         fqn = node.fqn or [node.package_name, node.name]
         versioned = node.resource_type == "model" and node.version is not None
-        if _fqn_fits(fqn, value, versioned=versioned) or (
-            len(fqn) > 1 and _fqn_fits(fqn[1:], value, versioned=versioned)
-        ):
+        whole_or_inner = (fqn, fqn[1:]) if len(fqn) > 1 else (fqn,)
+        if any(_fqn_fits(part, value, versioned, by_leaf) for part in whole_or_inner):
             yield id_
 
 
-def _fqn_fits(fqn: Sequence[str], value: str, *, versioned: bool) -> bool:
+def _patterns_find_names(dbt_version: str) -> bool:
+    """Whether `stg_*` finds a model in a folder, as it does since dbt 1.11.16 and 1.12.6."""
+    found = _VERSION.match(dbt_version)
+    if found is None:
+        return True
+    major, minor, patch = (int(number) for number in found.groups())
+    first = {11: 16, 12: 6}
+    return major > 1 or minor > max(first) or patch >= first.get(minor, sys.maxsize)
+
+
+def _fqn_fits(fqn: Sequence[str], value: str, versioned: bool, by_leaf: bool) -> bool:  # noqa: FBT001
     """Whether `value` is the name of the node, one of its folders, or a pattern of either."""
     leaf = fqn[-2] if versioned and len(fqn) > 1 else fqn[-1]
     if value == leaf:
@@ -95,7 +107,7 @@ def _fqn_fits(fqn: Sequence[str], value: str, *, versioned: bool) -> bool:
         if _WILDCARDS.intersection(part):
             if _matches(".".join(wanted[at:]))(".".join(flat[at:])):
                 return True
-            return len(wanted) == 1 and bool(_matches(value)(leaf))
+            return by_leaf and len(wanted) == 1 and bool(_matches(value)(leaf))
         if part != flat[at]:
             return False
     return True
