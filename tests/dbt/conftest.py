@@ -196,12 +196,14 @@ def fake_dbt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDbt:
 def write_manifest(tmp_path: Path) -> Callable[..., Path]:
     """Write a manifest of a few nodes, each given as what differs from a plain one."""
 
-    def write(*nodes: dict[str, Any], name: str = "manifest.json", **top: Any) -> Path:
+    def write(
+        *nodes: dict[str, Any], name: str = "manifest.json", project: str = "shop", **top: Any
+    ) -> Path:
         content: dict[str, Any] = {
             "metadata": {
                 "dbt_schema_version": "https://schemas.getdbt.com/dbt/manifest/v12.json",
                 "dbt_version": "1.11.0",
-                "project_name": "shop",
+                "project_name": project,
                 "adapter_type": "duckdb",
             },
             "nodes": {},

@@ -27,10 +27,12 @@ from dagster import (
 
 from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt import (
+    DagsterDbtError,
     DagsterDbtTranslator,
     DagsterDbtTranslatorSettings,
     DbtCliResource,
     DbtManifestAssetSelection,
+    DbtProject,
     build_dbt_asset_selection,
     build_dbt_asset_specs,
     build_schedule_from_dbt_selection,
@@ -332,3 +334,36 @@ def test_a_snapshot_of_the_definitions_can_be_sent_to_dagster(manifest_path: Pat
 
     assert job.get_job_snapshot().name
     assert "dbt.adapters" not in sys.modules
+
+
+def test_a_manifest_of_another_project_is_refused(
+    shop: DbtProject, write_manifest: Any, fake_dbt: Any
+):
+    other = write_manifest({"unique_id": "model.other.theirs"}, project="other")
+
+    with pytest.raises(InvalidInput, match=r"of the project 'other', not of 'shop' in .*shop"):
+        dbt_assets(manifest=other, project=shop)
+
+    # Which project the resource has shows in a run.
+    @dbt_assets(manifest=other)
+    def models(context: AssetExecutionContext, dbt: DbtCliResource):
+        yield from dbt.cli(["build"], context=context).stream()
+
+    with pytest.raises(DagsterDbtError, match="of the project 'other', not of 'shop'") as raised:
+        materialize([models], resources={"dbt": DbtCliResource(shop)})
+    assert raised.value.allow_retries is False
+    assert fake_dbt.calls == []
+
+
+@pytest.mark.parametrize("said", [{"group": "no good"}, {"asset_key": [1]}, {"owners": 5}])
+def test_a_node_of_which_dagster_can_make_nothing_is_named(said: Any, write_manifest: Any):
+    manifest = write_manifest(
+        {"unique_id": "model.shop.fine"},
+        {"unique_id": "model.shop.odd", "meta": {"dagster": said}},
+    )
+
+    with pytest.raises(Exception) as raised:  # noqa: PT011 -- Dagster's own, of several classes
+        dbt_assets(manifest=manifest)
+
+    [note] = raised.value.__notes__
+    assert "model.shop.odd (models/shop.odd.sql)" in note

@@ -107,7 +107,9 @@ def test_several_components_of_one_project_and_of_another_stand_side_by_side(
     other = dg.root / "other"
     (other / "target").mkdir(parents=True)
     (other / "dbt_project.yml").write_text("name: other\nprofile: shop\n")
-    write_manifest({"unique_id": "model.other.theirs"}).rename(other / "target" / "manifest.json")
+    write_manifest({"unique_id": "model.other.theirs"}, project="other").rename(
+        other / "target" / "manifest.json"
+    )
     dg.says("staging", project=str(shop_dir), select="tag:staging")
     dg.says("rest", project=str(shop_dir), select="tag:marts")
     dg.says("rest", project=str(shop_dir), select="resource_type:seed")

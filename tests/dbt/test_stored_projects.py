@@ -183,12 +183,14 @@ def test_a_repository_without_the_folder_or_the_branch_says_so(
     assert not list(state.parent.glob("project-*"))
 
 
-def test_two_components_of_one_repository_do_not_share_what_differs(repository: Repository):
+def test_components_that_differ_have_states_of_their_own(repository: Repository):
+    part = DbtProjectComponent(DbtGitProject(repository.url), select="tag:nightly")
     plain = DbtProjectComponent(DbtGitProject(repository.url))
     other = DbtProjectComponent(DbtGitProject(repository.url, "dbt", branch="main"))
 
     assert plain.defs_state_config.key == f"DbtProjectComponent[{repository.url}]"
-    assert plain.defs_state_config.key != other.defs_state_config.key
+    keys = {each.defs_state_config.key for each in (plain, other, part)}
+    assert len(keys) == 3
 
 
 class GitServer:

@@ -18,6 +18,7 @@ from dagweave.dbt import keys
 from dagweave.dbt.listing import selected_nodes
 from dagweave.dbt.manifest import ASSET_TYPES, Manifest, paused_gc
 from dagweave.dbt.origin import Origin
+from dagweave.dbt.project import check_manifest
 from dagweave.dbt.select import EVERYTHING
 from dagweave.dbt.specs import SpecBuilder
 from dagweave.dbt.translator import DagsterDbtTranslator
@@ -72,8 +73,8 @@ def dbt_assets(
         project: Where the project is; without it, the resource's project is run.
 
     Raises:
-        InvalidInput: The manifest cannot be read, the selection cannot be evaluated, or two nodes
-            have the same asset key.
+        InvalidInput: The manifest cannot be read or is another project's, the selection cannot be
+            evaluated, or two nodes have the same asset key.
 
     Example:
         ```python
@@ -144,6 +145,8 @@ def _specs(
     io_manager_key: str | None,
 ) -> tuple[list[AssetSpec], list[AssetCheckSpec]]:
     expression, exclude, selector = written
+    if project is not None:
+        check_manifest(manifest, project.name, project.project_dir)
     selected = selected_nodes(
         manifest, project, select=expression, exclude=exclude, selector=selector
     )

@@ -215,9 +215,17 @@ class DbtProjectComponent(StateBackedComponent, Resolvable):
     def defs_state_config(self) -> DefsStateConfig:
         """Where `dg utils refresh-defs-state` keeps the project: beside the definitions."""
         args = DefsStateConfigArgs.local_filesystem()
+        # Dagster wants a key of its own for each component.
+        part = {
+            "select": self.select if self.select != EVERYTHING else "",
+            "exclude": self.exclude,
+            "selector": self.selector,
+            "op": self.op.name if self.op else None,
+        }
+        said = [identity(self.project), *(f"{name}={text}" for name, text in part.items() if text)]
         return DefsStateConfig.from_args(
             args.model_copy(update={"refresh_if_dev": self.prepare_if_dev}),
-            default_key=f"DbtProjectComponent[{identity(self.project)}]",
+            default_key=f"DbtProjectComponent[{','.join(said)}]",
         )
 
     @cached_property

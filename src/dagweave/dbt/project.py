@@ -17,6 +17,8 @@ from dagweave.dbt.prepare import DagsterDbtProjectPreparer, DbtProjectPreparer, 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
+    from dagweave.dbt.manifest import Manifest
+
 PROJECT_FILE = "dbt_project.yml"
 PROFILES_FILE = "profiles.yml"
 
@@ -136,6 +138,27 @@ def making_package() -> Generator[None]:
         yield
     finally:
         _making_package.reset(token)
+
+
+def check_manifest(manifest: Manifest, name: str, folder: Path) -> None:
+    """Raise `InvalidInput` if a manifest is not of the project of this name."""
+    written_for = manifest.project_name
+    if written_for is not None and written_for != name:
+        raise InvalidInput(
+            f"The dbt manifest is of the project {written_for!r}, not of {name!r} in {folder}.",
+            seen=f"It is {manifest}.",
+            remedy="Give the manifest of that project, project.manifest_path; or, if the project "
+            "has a new name, parse it again: dbt parse",
+        )
+
+
+def name_in(folder: Path) -> str:
+    """The name of the project in a folder, as its file says.
+
+    Raises:
+        InvalidInput: There is none, or it cannot be read.
+    """
+    return _settings(folder)["name"]
 
 
 def _paths(settings: Mapping[str, Any]) -> Iterator[str]:

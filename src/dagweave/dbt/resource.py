@@ -18,7 +18,13 @@ from dagweave.dbt.errors import DagsterDbtError
 from dagweave.dbt.first_partition import wait_for_turn
 from dagweave.dbt.invocation import DbtCliInvocation
 from dagweave.dbt.manifest import Manifest
-from dagweave.dbt.project import PROFILES_FILE, PROJECT_FILE, DbtProject
+from dagweave.dbt.project import (
+    PROFILES_FILE,
+    PROJECT_FILE,
+    DbtProject,
+    check_manifest,
+    name_in,
+)
 from dagweave.dbt.run import (
     PARTIAL_PARSE,
     DbtProcess,
@@ -182,6 +188,8 @@ class DbtCliResource(ConfigurableResource[Any]):
             said = Arguments.read(args)
             told = tell(scope, said) if scope else Told([])
             place = self._place(scope.project if scope else None)
+            if scope and scope.project is None:
+                check_manifest(scope.manifest, name_in(place.folder), place.folder)
             target = place.folder / (target_path or place.target_base / _own_folder(context))
             indirect = told.indirect or said.indirect
             env = {

@@ -61,7 +61,12 @@ class SpecBuilder:
 
     def _spec(self, unique_id: str) -> AssetSpec:
         of = (self._translator, self._manifest, unique_id, self._project)
-        spec = spec_of(*of)
+        try:
+            spec = spec_of(*of)
+        except Exception as error:
+            # Neither Dagster nor a user's hook says which of thousands it was.
+            error.add_note(f"It was in making an asset of dbt's {self._located([unique_id])[0]}.")
+            raise
         if keys.UNIQUE_ID in spec.metadata:
             return spec
         # A translator may have put metadata of its own in place of ours.
