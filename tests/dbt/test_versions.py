@@ -119,7 +119,7 @@ def test_the_manifest_loads_as_the_same_assets_and_checks_and_selects_as_this_db
     assert assets.keys == usual.keys
     assert {spec.key for spec in assets.check_specs} == {spec.key for spec in usual.check_specs}
     said = "stg_* tag:nightly,+finance.* @stg_customers,test_type:unit", "dim_customers.v1"
-    ours = select(manifest, said[0], said[1], indirect="cautious").ids
+    ours = select(manifest, select=said[0], exclude=said[1], indirect="cautious").ids
     asked = ("--select", said[0], "--exclude", said[1], "--indirect-selection", "cautious")
     assert sorted(ours) == shop.ls(*asked)
 
@@ -144,7 +144,7 @@ def test_a_run_that_fails_is_completed_by_its_retry(
     assert {AssetKey(["orders"]), AssetKey(["stg_customers"]), AssetKey(["report"])} <= made
     checked = {each.check_name: each.passed for each in full_run.get_asset_check_evaluations()}
     assert checked["unique_stg_orders_id"]
-    assert checked["amounts,odd:ones"] is False
+    assert checked["amounts_odd_ones"] is False
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the warm runner is of Linux")
