@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from dagweave.dbt import (
     DbtProject,
     dbt_assets,
 )
+from dagweave.dbt.run import find_dbt
 
 
 def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
@@ -480,3 +482,44 @@ if sys.argv[1] == "show":
     assert show[:2] == ["show", "--inline"]
     assert show[-2:] == ["--vars", "a: 1"]
     assert 'from "warehouse"."main"."orders"' in show[2]
+
+
+def test_the_project_that_everybody_begins_with_runs_as_its_text_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """`dbt init` makes it: a test of it fails until a line of it is uncommented."""
+    monkeypatch.chdir(tmp_path)
+    done = subprocess.run(
+        [find_dbt(), "init", "my_shop", "--skip-profile-setup"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    folder = tmp_path / "my_shop"
+    output = {"type": "duckdb", "path": "shop.duckdb"}
+    profiles = {"my_shop": {"target": "dev", "outputs": {"dev": output}}}
+    (folder / "profiles.yml").write_text(json.dumps(profiles))
+    project = DbtProject(folder)
+    project.preparer.prepare(project)
+
+    def run() -> ExecuteInProcessResult:
+        @dbt_assets(manifest=project.manifest_path, project=project)
+        def starter(context: AssetExecutionContext, dbt: DbtCliResource):
+            yield from dbt.cli(["build"], context=context).stream()
+
+        dbt = DbtCliResource(project)
+        return materialize([starter], resources={"dbt": dbt}, raise_on_error=False)
+
+    first = run()
+    assert "not_null_my_first_dbt_model_id" in failure(first)
+    assert set(materialized(first)) == {"my_first_dbt_model"}
+    assert checked(first)["unique_my_first_dbt_model_id"] == (True, "ERROR")
+    assert checked(first)["not_null_my_first_dbt_model_id"] == (False, "ERROR")
+
+    model = folder / "models" / "example" / "my_first_dbt_model.sql"
+    model.write_text(model.read_text().replace("-- where id is not null", "where id is not null"))
+    second = run()
+    assert second.success
+    assert set(materialized(second)) == {"my_first_dbt_model", "my_second_dbt_model"}
+    assert all(passed for passed, _ in checked(second).values())

@@ -151,6 +151,8 @@ class DbtGitProject(Resolvable):
                 ["git", *argv],  # noqa: S607 -- whichever git the user has
                 env={**os.environ, **_PATIENCE, **self._authorization()},
                 stdin=subprocess.DEVNULL,
+                # Without a terminal, ssh cannot ask either.
+                start_new_session=True,
                 capture_output=True,
                 text=True,
                 check=False,
@@ -212,7 +214,6 @@ class DbtGitProject(Resolvable):
 _PATIENCE: Final = {
     "GIT_TERMINAL_PROMPT": "0",
     "GCM_INTERACTIVE": "never",
-    "GIT_SSH_COMMAND": os.environ.get("GIT_SSH_COMMAND", "ssh -o BatchMode=yes"),
     "GIT_HTTP_LOW_SPEED_LIMIT": "1",
     "GIT_HTTP_LOW_SPEED_TIME": "60",
     "LC_ALL": "C",

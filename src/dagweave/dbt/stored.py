@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from dagweave.dbt.project import DbtProject
     from dagweave.dbt.remote import DbtGitProject
 
-# A run may still be at work in the one before.
-_KEPT: Final = 2
 _PREFIX: Final = "project-"
 
 
@@ -32,8 +30,6 @@ class Stored(msgspec.Struct, frozen=True):
 
     folder: str
     commit: str | None = None
-    made: int = 0
-    """How many there were before it."""
 
 
 def stored_folder(state_path: Path) -> Path:
@@ -77,17 +73,19 @@ def store_clone(source: DbtGitProject, state_path: Path) -> None:
         if last and last.commit == commit:
             _prepare(source.project_in(place / last.folder))
             return
-        made = last.made + 1 if last else 0
-        folder = place / f"{_PREFIX}{made:06}-{uuid.uuid4().hex[:7]}"
+        folder = place / f"{_PREFIX}{uuid.uuid4().hex[:12]}"
         try:
             source.clone(folder)
             _prepare(source.project_in(folder))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        _write(state_path, Stored(folder.name, commit, made))
-        for old in sorted(place.glob(f"{_PREFIX}*"), reverse=True)[_KEPT:]:
-            shutil.rmtree(old, ignore_errors=True)
+        _write(state_path, Stored(folder.name, commit))
+        # A run may still be at work in the one before.
+        kept = {folder.name, last.folder if last else ""}
+        for old in place.glob(f"{_PREFIX}*"):
+            if old.name not in kept:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _prepare(project: DbtProject) -> None:
