@@ -88,6 +88,8 @@ def _json(value: Any) -> str:
 
 
 @router.post("/api/2.0/sql/statements")
+# As SDKs of old write it.
+@router.post("/api/2.0/sql/statements/")
 async def execute(request: Request) -> Any:
     asked = await request.json()
     warehouse = sql_warehouses._state["warehouses"].get(asked.get("warehouse_id"))
