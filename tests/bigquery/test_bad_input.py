@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from google.cloud import bigquery
 
-from dagweave._kernel.errors import InvalidInput, SchemaMismatch, Unavailable
+from dagweave._kernel.errors import InvalidInput, SchemaMismatch
 from dagweave.bigquery.columns import stored
 from dagweave.bigquery.connections import Settings
 from dagweave.bigquery.store import BigQueryStore
@@ -141,16 +141,6 @@ def test_a_dataset_that_is_not_there_is_named(settings: dict[str, Any]):
 
     with pytest.raises(InvalidInput, match=r"no table .*nowhere\.orders"):
         nowhere.rows("orders")
-
-
-def test_a_server_that_is_not_there_may_be_tried_again_and_is_told_so(monkeypatch: Any):
-    from dagweave.bigquery import connections
-
-    monkeypatch.setattr(connections, "REQUEST_S", 0.5)
-    gone = Warehouse(BigQueryStore(Settings("p", base_url="http://127.0.0.1:9")))
-
-    with pytest.raises(Unavailable, match=r"(?s)not described.*did not answer.*base_url"):
-        gone.store.describe(gone.table("orders"))
 
 
 WRITER = """

@@ -33,14 +33,6 @@ from dagweave.bigquery import (
 Rows = Callable[[str], list[tuple[Any, ...]]]
 
 
-def failure(result: Any) -> str:
-    (event,) = [each for each in result.all_events if each.is_step_failure]
-    error = event.step_failure_data.error
-    while error.cause is not None and "Failure" not in (error.cls_name or ""):
-        error = error.cause
-    return str(event.step_failure_data.user_failure_data or error.to_string())
-
-
 def test_frames_of_every_library_are_stored_and_loaded(settings: dict[str, Any], rows: Rows):
     @asset(key_prefix="shop")
     def orders() -> pd.DataFrame:

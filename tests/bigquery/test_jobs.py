@@ -106,6 +106,38 @@ def test_a_job_that_arrived_after_all_is_taken_for_ones_own(
     assert {found.job_id} == set(server.begun())
 
 
+def test_a_server_that_does_not_answer_is_told_to_be_looked_for(
+    server: Answering, engine: BigQueryEngine
+):
+    server.answer = Once(begin=[DROP], look=[NONE])
+
+    away = pytest.raises(Unavailable, match=r"(?s)not written.*did not answer.*base_url")
+    with away, translated("orders was not written."):
+        engine.run(MERGE)
+
+    assert len(set(server.begun())) == 1
+
+
+def test_a_job_that_cannot_be_asked_for_is_waited_for_and_not_begun_anew(
+    server: Answering, engine: BigQueryEngine
+):
+    def running(name: str) -> Answer:
+        return 200, job(name, status={"state": "RUNNING"})
+
+    once = Once(begin=[running], look=[done])
+    away = [error(403, "rateLimitExceeded", "too many"), error(429, "rateLimitExceeded", "many")]
+
+    def answer(method: str, path: str, body: Any) -> Answer:
+        return away.pop() if "/queries/" in path and away else once(method, path, body)
+
+    server.answer = answer
+
+    found = engine.run(MERGE)
+
+    assert away == []
+    assert server.begun() == [found.job_id]
+
+
 @pytest.mark.parametrize(
     ("reason", "message"),
     [

@@ -54,9 +54,10 @@ class Jobs:
         for left in reversed(range(ATTEMPTS)):
             job = self._begun(begin, f"dagweave_{uuid.uuid4().hex}")
             try:
-                job.result(timeout=self.timeout_s)
+                self._wait(job)
             except Exception as error:
-                if not left or not passes(error):
+                # Only what BigQuery says of the job itself: of one that may still run there is no other.
+                if not left or job.error_result is None or not passes(error):
                     self._cancel(job)
                     raise
             except BaseException:
@@ -90,6 +91,20 @@ class Jobs:
                     raise
             self.clock.sleep(next(pauses))
         raise AssertionError
+
+    def _wait(self, job: Any) -> None:
+        """Wait for a job; that BigQuery could not be asked for a while says nothing of it."""
+        pauses = backoff(0.5, cap_s=10.0)
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                job.result(timeout=self.timeout_s, retry=retry())
+            except Exception as error:
+                lost = job.error_result is None and (is_lost(error) or passes(error))
+                if not left or not lost:
+                    raise
+            else:
+                return
+            self.clock.sleep(next(pauses))
 
     def _known(self, name: str) -> Any:
         try:
