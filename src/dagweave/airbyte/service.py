@@ -193,6 +193,20 @@ class AirbyteSyncs:
         at = "https://cloud.airbyte.com" if "api.airbyte.com" in base else base.partition("/api")[0]
         return f"{at}/workspaces/{self.client.workspace_id}/connections/{connection_id}"
 
+    def requests_of_a_sync(self, connection_id: str) -> Sequence[str]:
+        """The requests that a sync would make, for people. Makes none."""
+        details = ["POST /jobs/get (Configuration API)"] if self.client.configuration else []
+        full = "POST /connections/get (Configuration API)"
+        return [
+            f"GET /connections/{connection_id}",
+            f"GET /jobs?connectionId={connection_id}",
+            f"POST /jobs connectionId={connection_id} jobType=sync",
+            "GET /jobs/<its job>, or GET /jobs where several are waited for, per poll_interval",
+            full if self.client.configuration else f"GET /connections/{connection_id}",
+            "GET /destinations/<its destination>",
+            *details,
+        ]
+
     def _connection(self, connection_id: str) -> Any:
         try:
             return self.client.status_of(connection_id)

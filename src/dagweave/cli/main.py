@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from dagweave._kernel.errors import DagweaveError, MissingExtra
-from dagweave.cli import lineage, refresh
+from dagweave.cli import connections, lineage, refresh
 
 COMMANDS = "dagweave.commands"
 
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(connections.app, name="connections")
 app.command("lineage")(lineage.command)
 app.command("refresh")(refresh.command)
 

@@ -208,6 +208,10 @@ class SyncService(Protocol):
         """Where people look at the connection."""
         ...
 
+    def requests_of_a_sync(self, connection_id: str) -> Sequence[str]:
+        """The requests that a sync would make, for people. Makes none."""
+        ...
+
 
 def connection_of(identity: str) -> str:
     """The connection that a table of this identity belongs to."""

@@ -25,6 +25,7 @@ OnPaused: TypeAlias = Literal["skip", "fail", "unpause"]
 WhenRunning: TypeAlias = Literal["join", "wait", "fail"]
 
 _MOST_RESCHEDULES: Final = 3
+_MOST_INTERRUPTIONS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class SyncRun:
     voice: Logger
     clock: Clock = SYSTEM_CLOCK
     _told: set[str] = field(default_factory=set[str], init=False)
+    _handle: Handle | None = field(default=None, init=False)
 
     def to_the_end(self) -> tuple[Handle, Progress] | None:
         """Sync; `None` if the connection is paused, and is to be left so.
@@ -60,15 +62,14 @@ class SyncRun:
             WaitTimeout: It did not end in time. It goes on.
             RetryRequested: The service put it off; the step waits as well.
         """
-        handle = self._taken_up() or self._begun()
-        if handle is None:
-            return None
         try:
-            progress = self._awaited(handle)
+            handle = self._taken_up() or self._begun()
+            return None if handle is None else (handle, self._awaited(handle))
         except (DagsterExecutionInterruptedError, KeyboardInterrupt) as error:
-            self._interrupted(handle, by_hand=isinstance(error, KeyboardInterrupt))
+            # It may come at any moment from when the handle is kept, a sync that just begins included.
+            if self._handle is not None:
+                self._interrupted(self._handle, by_hand=isinstance(error, KeyboardInterrupt))
             raise
-        return handle, progress
 
     def _taken_up(self) -> Handle | None:
         """The sync of an earlier attempt, unless it came to nothing."""
@@ -83,7 +84,7 @@ class SyncRun:
             self.voice.info("The sync of an earlier attempt was not begun, or waits for its turn.")
             return self._started(handle)
         self.voice.info(f"Taking up the sync of an earlier attempt; it is {progress.phase}.")
-        self.journal.keep(handle)
+        self._keep(handle)
         return handle
 
     def _begun(self) -> Handle | None:
@@ -92,13 +93,13 @@ class SyncRun:
             return None
         if standing.running is not None and self.manner.when_running == "join":
             self.voice.info(f"{self._what} syncs already; waiting for that sync to end.")
-            self.journal.keep(standing.running)
+            self._keep(standing.running)
             return standing.running
         return self._started(Handle(self.connection_id, standing.before))
 
     def _started(self, handle: Handle) -> Handle:
         # Kept before anything is begun, so that there is no moment in which it could get lost.
-        self.journal.keep(handle)
+        self._keep(handle)
         try:
             started = self.service.start(handle, self.wish)
         except Unavailable:
@@ -107,9 +108,13 @@ class SyncRun:
                 raise
             started = handle
         if started != handle:
-            self.journal.keep(started)
+            self._keep(started)
         self.voice.info(f"Began a {'resync' if self.wish.resync else 'sync'} of {self._what}.")
         return started
+
+    def _keep(self, handle: Handle) -> None:
+        self._handle = handle
+        self.journal.keep(handle)
 
     def _under_way(self, handle: Handle) -> set[str]:
         found = self.service.poll([handle]).items()
@@ -200,7 +205,7 @@ class SyncRun:
         if not self.manner.retry_on_reschedule:
             self._tell(f"{said} Waiting on.")
             return
-        self.journal.keep(handle)
+        self._keep(handle)
         self.voice.warning(f"{said} The step is tried again then.")
         raise RetryRequested(max_retries=_MOST_RESCHEDULES, seconds_to_wait=wait_s)
 
@@ -224,6 +229,15 @@ class SyncRun:
         )
 
     def _interrupted(self, handle: Handle, *, by_hand: bool) -> None:
+        for _ in range(_MOST_INTERRUPTIONS):
+            try:
+                self._settle(handle, by_hand=by_hand)
+                return
+            except (DagsterExecutionInterruptedError, KeyboardInterrupt):
+                # A terminal interrupts all of its processes, and Dagster passes it on once more.
+                continue
+
+    def _settle(self, handle: Handle, *, by_hand: bool) -> None:
         cancel = by_hand or self.journal.is_being_cancelled()
         if cancel and self.manner.cancel_on_termination:
             self.voice.info(f"Stopping the sync of {self._what}: the run was cancelled.")

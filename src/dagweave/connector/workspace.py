@@ -150,6 +150,19 @@ class SyncWorkspace(ConfigurableResource[Any]):
                 self._data = self._obtained()
             return self._data
 
+    def write_snapshot(self, path: Path) -> None:
+        """Ask the account, and write what there is to a file, for `snapshot_path`.
+
+        Raises:
+            InvalidInput: The file cannot be written.
+        """
+        ready, vendor = self.resolved(), self.vendor
+        whose = f"{ready.account} at {ready.address}"
+        file = SnapshotAt(
+            vendor.area, ready.account, vendor.data, vendor.format, whose, at=os.fspath(path)
+        )
+        file.write(ready.service().snapshot())
+
     def hold(self, data: Any) -> None:
         """Take a snapshot that somebody else keeps."""
         with _lock:

@@ -152,6 +152,20 @@ class FivetranSyncs:
         """Where people look at the connection."""
         return f"https://fivetran.com/dashboard/connections/{connection_id}"
 
+    def requests_of_a_sync(self, connection_id: str) -> Sequence[str]:
+        """The requests that a sync would make, for people. Makes none."""
+        at = f"/v1/connections/{connection_id}"
+        manual = [f"PATCH {at} schedule_type=manual, unless it is already"]
+        return [
+            f"GET {at}",
+            *(manual if self._disable_schedule else []),
+            f"POST {at}/sync force=false",
+            f"GET {at}, or GET /v1/connections where several syncs are waited for, per poll_interval",
+            f"GET {at}",
+            f"GET {at}/schemas",
+            "GET /v1/destinations/<its group>",
+        ]
+
     def _connection(self, connection_id: str) -> FivetranConnector:
         try:
             return self.client.connection(connection_id)

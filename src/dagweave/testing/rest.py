@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 from dagweave.testing.local import LocalServer, Loopback
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request off the wire; `body` is decoded JSON, or `None`."""
+    """A request off the wire; `body` is what its JSON or its form says, or `None`."""
 
     method: str
     path: str
@@ -175,10 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = urlsplit(self.path)
-        try:
-            body = json.loads(content) if content else None
-        except ValueError:
-            body = None
+        body = _decoded(self.headers.get("Content-Type") or "", content)
         request = Request(
             self.command,
             parts.path,
@@ -206,3 +203,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the name it has
         """Nothing: what arrives is in `calls`."""
+
+
+def _decoded(kind: str, content: bytes) -> Any:
+    if kind.startswith("application/x-www-form-urlencoded"):
+        return dict(parse_qsl(content.decode("utf-8", "replace"), keep_blank_values=True))
+    try:
+        return json.loads(content) if content else None
+    except ValueError:
+        return None
