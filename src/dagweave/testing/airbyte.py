@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 PUBLIC: Final = "/api/public/v1"
 CONFIGURATION: Final = "/api/v1"
+_SNOWFLAKE: Final = {
+    "host": "acme.snowflakecomputing.com",
+    "role": "LOADER",
+    "warehouse": "LOADING",
+    "database": "RAW",
+    "schema": "PUBLIC",
+    "username": "LOADER",
+}
 _ENDED: Final = ("succeeded", "failed", "cancelled")
 
 
@@ -162,7 +170,7 @@ class AirbyteServer(RestServer):
         configuration: Mapping[str, Any] | None = None,
     ) -> None:
         """Add a destination."""
-        given = {"database": "RAW", "schema": "PUBLIC"} if configuration is None else configuration
+        given = _SNOWFLAKE if configuration is None else configuration
         self.destinations[destination_id] = {"kind": kind, "configuration": dict(given)}
 
     def add_connection(
@@ -318,7 +326,7 @@ class AirbyteServer(RestServer):
             "destinationType": known["kind"],
             "definitionId": "definition",
             "workspaceId": self.workspace_id,
-            "configuration": known["configuration"],
+            "configuration": {"destinationType": known["kind"], **known["configuration"]},
             "createdAt": 1_735_689_600,
         }
 
