@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 
-from benchmarks.bench_dbt import OFFICIAL_PACKAGE, OURS_PACKAGE, project
+from benchmarks.bench_dbt_run import OFFICIAL_PACKAGE, OURS_PACKAGE
+from benchmarks.dbt_projects import project
 from benchmarks.measure import OFFICIAL, OURS, Command, run
 
 RUN = """

@@ -18,8 +18,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.bench_dbt import project
 from benchmarks.bench_dbt_warm import cpu_of, warm_pid
+from benchmarks.dbt_projects import project
 from benchmarks.measure import OURS, Command, compare
 
 if TYPE_CHECKING:

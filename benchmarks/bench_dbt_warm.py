@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.bench_dbt import project
+from benchmarks.dbt_projects import project
 from benchmarks.measure import OURS
 from dagweave.dbt.run import DbtProcess, Runner, SubprocessRunner, copy_partial_parse, environment
 from dagweave.dbt.run.parent import peer_of, short_address

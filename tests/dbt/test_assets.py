@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 from dagster import (
     AssetCheckKey,
+    AssetCheckSpec,
+    AssetDep,
     AssetExecutionContext,
     AssetKey,
     AssetsDefinition,
     AssetSelection,
+    AssetSpec,
     BackfillPolicy,
     DailyPartitionsDefinition,
     DefaultScheduleStatus,
@@ -23,6 +26,7 @@ from dagster import (
     define_asset_job,
     io_manager,
     materialize,
+    mem_io_manager,
 )
 
 from dagweave._kernel.errors import InvalidInput
@@ -367,3 +371,81 @@ def test_a_node_of_which_dagster_can_make_nothing_is_named(said: Any, write_mani
 
     [note] = raised.value.__notes__
     assert "model.shop.odd (models/shop.odd.sql)" in note
+
+
+def test_what_is_made_without_dagsters_checks_is_what_dagster_makes(manifest_path: Path):
+    models = defined(manifest_path)
+
+    for spec in models.specs:
+        tags = {tag: text for tag, text in spec.tags.items() if not tag.startswith("dagster/kind/")}
+        assert spec == AssetSpec(
+            spec.key,
+            deps=[AssetDep(dep.asset_key, metadata=dep.metadata) for dep in spec.deps],
+            description=spec.description,
+            metadata=spec.metadata,
+            skippable=spec.skippable,
+            group_name=spec.group_name,
+            code_version=spec.code_version,
+            owners=spec.owners,
+            tags=tags,
+            kinds=spec.kinds,
+        )
+    assert list(models.check_specs)
+    for check in models.check_specs:
+        assert check == AssetCheckSpec(
+            check.name,
+            asset=check.asset_key,
+            description=check.description,
+            additional_deps=[dep.asset_key for dep in check.additional_deps],
+            blocking=check.blocking,
+            metadata=check.metadata,
+        )
+        assert check.key == AssetCheckKey(check.asset_key, check.name)
+
+
+def test_a_spec_changed_by_a_user_is_what_dagster_makes_of_it(manifest_path: Path):
+    spec = next(iter(defined(manifest_path).specs))
+    plain = AssetSpec(spec.key, metadata=spec.metadata, group_name=spec.group_name)
+
+    for changed in (spec, plain):
+        assert changed.merge_attributes(metadata={"more": 1}).metadata == {
+            **spec.metadata,
+            "more": 1,
+        }
+        assert changed.replace_attributes(group_name="other").group_name == "other"
+        assert changed.replace_attributes(group_name=spec.group_name) == changed
+    assert spec.group_name != "other"
+    assert "more" not in spec.metadata
+
+
+def test_a_part_of_a_definition_is_the_part_that_dagster_makes(manifest_path: Path):
+    def described(part: AssetsDefinition) -> list[Any]:
+        return [
+            part.keys,
+            set(part.check_keys),
+            set(part.dependency_keys),
+            part.asset_deps,
+            dict(part.keys_by_output_name),
+            dict(part.keys_by_input_name),
+            {check.key for check in part.check_specs},
+            list(part.specs),
+            part.is_subset,
+            part.op,
+        ]
+
+    whole = defined(manifest_path)
+    attributes = whole.get_attributes_dict()
+    # In beta.
+    del attributes["execution_type"]
+    plain = AssetsDefinition(**attributes)
+    # What has been asked of the whole must not be told of the part.
+    assert described(whole)[:-2] == described(plain)[:-2]
+    orders, revenue = AssetKey("orders"), AssetKey(["finance", "revenue"])
+    checks = {key for key in whole.check_keys if key.asset_key == orders}
+
+    for keys, wanted in (({orders, revenue}, checks), ({orders}, None), (whole.keys, set())):
+        part, expected = whole.subset_for(keys, wanted), plain.subset_for(keys, wanted)
+        assert described(part) == described(expected)
+        given = part.with_resources({"io_manager": mem_io_manager})
+        assert described(given) == described(part)
+    assert described(whole)[:-2] == described(plain)[:-2]

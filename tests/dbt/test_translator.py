@@ -417,3 +417,18 @@ def test_the_public_defaults_read_plain_dictionaries():
     assert default_group_from_dbt_resource_props(props) is None
     assert group_from_dbt_resource_props_fallback_to_directory(props) == "marts"
     assert default_metadata_from_dbt_resource_props({"columns": {}}) == {}
+
+
+def test_what_a_translator_adds_to_default_tags_is_of_one_node(manifest_path: Path):
+    class Tagged(DagsterDbtTranslator):
+        def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
+            tags = super().get_tags(dbt_resource_props)
+            assert isinstance(tags, dict)
+            tags["node"] = dbt_resource_props["name"]
+            return tags
+
+    specs = specs_of(manifest_path, Tagged())
+
+    assert specs["orders"].tags["node"] == "orders"
+    assert specs["stg_orders"].tags["node"] == "stg_orders"
+    assert not any("node" in spec.tags for spec in specs_of(manifest_path).values())

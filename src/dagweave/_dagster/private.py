@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 import click
 from dagster import AssetsDefinition, BetaWarning
@@ -52,7 +52,10 @@ if TYPE_CHECKING:
         OutputContext,
         PartitionsDefinition,
         RepositoryDefinition,
+        ResourceDefinition,
     )
+
+R = TypeVar("R")
 
 
 class LazyConfigSchema(IDefinitionConfigSchema):
@@ -200,6 +203,33 @@ def attempts_of_output(context: OutputContext) -> Sequence[str]:
     return [f"{run}/{context.step_key}/{context.name}" for run in runs]
 
 
+class Mould(Generic[R]):
+    """Makes records that differ from `pattern` in some values, which are not checked again.
+
+    Private, since it relies on Dagster's records being tuples. Their constructors check and coerce
+    each value, which for the specs of a large project takes longer than all the rest. So give it
+    only what they would take as it is.
+
+    Args:
+        pattern: A record that Dagster has checked.
+        names: The values in which those made from it differ.
+    """
+
+    def __init__(self, pattern: R, *names: str) -> None:
+        fields: Sequence[str] = cast("Any", pattern)._fields
+        self._class = type(pattern)
+        values = cast("Iterator[Any]", tuple.__iter__(cast("Any", pattern)))
+        self._values = list(values)
+        self._places = [fields.index(name) for name in names]
+
+    def __call__(self, *values: object) -> R:
+        """A record with these values, in the order of the names."""
+        made = self._values.copy()
+        for place, value in zip(self._places, values, strict=True):
+            made[place] = value
+        return cast("R", tuple.__new__(cast("Any", self._class), made))
+
+
 class _InOrder(frozenset["AssetCheckKey"]):
     """Check keys that are iterated over in the order in which they were made.
 
@@ -223,25 +253,62 @@ class LargeAssetsDefinition(AssetsDefinition):
     """A definition of thousands of assets, inputs and checks: what Dagster asks per input is kept.
 
     `input_names_by_node_key` is private. Dagster makes it anew for each dependency that nobody
-    materializes, and goes through all `check_keys` for each input.
+    materializes, and goes through all `check_keys` for each input. Copies share what they can:
+    Dagster makes one per code location, and two for each job of a part.
     """
 
     @classmethod
     def of(cls, assets_def: AssetsDefinition) -> Self:
-        """The same definition."""
-        return cls._made(assets_def.get_attributes_dict())
+        """The same definition: what `assets_def` holds, which is not to be used any more."""
+        self = cls.__new__(cls)
+        vars(self).update(vars(assets_def))
+        return self
 
     @staticmethod
     def dagster_internal_init(**attributes: Any) -> AssetsDefinition:  # pyright: ignore[reportIncompatibleMethodOverride] -- static in Dagster, too
         """Copies, as `with_attributes` makes them, are of this class, too."""
-        return LargeAssetsDefinition._made(attributes)
-
-    @classmethod
-    def _made(cls, attributes: Mapping[str, Any]) -> Self:
         with warnings.catch_warnings():
             # A definition's own attributes, one of which Dagster calls beta, are handed back to it.
             warnings.simplefilter("ignore", BetaWarning)
-            return cls(**attributes)
+            return LargeAssetsDefinition(**attributes)
+
+    def subset_for(
+        self,
+        selected_asset_keys: AbstractSet[AssetKey],
+        selected_asset_check_keys: AbstractSet[AssetCheckKey] | None,
+    ) -> AssetsDefinition:
+        """A part of the definition. Dagster makes all specs of the whole anew for each part."""
+        computation = self.computation
+        assert computation is not None
+        part = computation.subset_for(selected_asset_keys, selected_asset_check_keys)
+        if part is computation:
+            return super().subset_for(selected_asset_keys, selected_asset_check_keys)
+        return self._but(_computation=part)
+
+    def with_resources(self, resource_defs: Mapping[str, ResourceDefinition]) -> AssetsDefinition:
+        """The definition with resources, its specs as they are."""
+        from dagster._core.definitions.resource_requirement import merge_resource_defs
+        from dagster._core.execution.build_resources import wrap_resources_for_execution
+
+        merged = merge_resource_defs(
+            old_resource_defs=self.resource_defs,
+            resource_defs_to_merge_in=resource_defs,
+            requires_resources=self,
+        )
+        return self._but(_resource_defs=wrap_resources_for_execution(merged))
+
+    def _but(self, **state: Any) -> Self:
+        """A copy with other state, that has worked out nothing yet."""
+        cls = type(self)
+        made = cls.__new__(cls)
+        vars(made).update(
+            (name, value)
+            for name, value in vars(self).items()
+            # What `cached_property` and Dagster's `cached_method` keep lies beside the state.
+            if not isinstance(getattr(cls, name, None), cached_property) and "cached" not in name
+        )
+        vars(made).update(state)
+        return made
 
     @property
     def input_names_by_node_key(self) -> Mapping[AssetKey, str]:

@@ -89,13 +89,14 @@ def dbt_assets(
             f"A dbt selection is not given as an op tag: {', '.join(twice)}.",
             remedy="Give it as select, exclude or selector.",
         )
-    specs, check_specs = _specs(
-        Manifest.of(manifest),
-        dagster_dbt_translator,
-        project,
-        (select, exclude or "", selector or ""),
-        io_manager_key,
-    )
+    with paused_gc():
+        specs, check_specs = _specs(
+            Manifest.of(manifest),
+            dagster_dbt_translator,
+            project,
+            (select, exclude or "", selector or ""),
+            io_manager_key,
+        )
     if isinstance(partitions_def, TimeWindowPartitionsDefinition):
         backfill_policy = backfill_policy or BackfillPolicy.single_run()
     decorate = multi_asset(
@@ -134,7 +135,8 @@ def build_dbt_asset_specs(
     Arguments and errors are those of `dbt_assets`.
     """
     written = (select, exclude or "", selector or "")
-    return _specs(Manifest.of(manifest), dagster_dbt_translator, project, written, None)[0]
+    with paused_gc():
+        return _specs(Manifest.of(manifest), dagster_dbt_translator, project, written, None)[0]
 
 
 def _specs(

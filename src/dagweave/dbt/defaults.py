@@ -58,7 +58,7 @@ def metadata(node: Node, adapter_type: str | None = None) -> dict[str, Any]:
 def _columns(node: Node) -> TableSchema:
     return TableSchema(
         [
-            _column(name, column.data_type, column.description, tuple(column.tags or ()))
+            _column(name, column.data_type, column.description, column.tags or ())
             for name, column in (node.columns or {}).items()
         ]
     )
@@ -73,7 +73,7 @@ def _column(
         name=name,
         type=data_type or "?",
         description=description or None,
-        tags={tag: "" for tag in tags if _TAG.fullmatch(tag)},
+        tags=_valid(tags),
     )
 
 
@@ -95,7 +95,14 @@ def table_of(node: Node, adapter_type: str | None) -> TableRef | None:
 
 def tags(node: Node) -> dict[str, str]:
     """The tags of dbt, each with an empty value. Those that Dagster refuses are left out."""
-    return {tag: "" for tag in node.all_tags if _TAG.fullmatch(tag)}
+    # A translator may add to them.
+    return dict(_valid(tuple(node.all_tags)))
+
+
+# Nodes have the same tags by the hundred.
+@lru_cache(maxsize=2_000)
+def _valid(tags: tuple[str, ...]) -> dict[str, str]:
+    return {tag: "" for tag in tags if _TAG.fullmatch(tag)}
 
 
 def group_name(node: Node) -> str | None:

@@ -22,7 +22,7 @@ import msgspec
 from dagweave._kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence, Set
 
 ManifestSource: TypeAlias = "Mapping[str, Any] | str | Path"
 """A manifest as users hand it over: its content, or the path of its file."""
@@ -54,7 +54,7 @@ class Column(msgspec.Struct, gc=False):
     name: str = ""
     data_type: str | None = None
     description: str | None = None
-    tags: list[str] | None = None
+    tags: tuple[str, ...] | None = None
 
 
 class TestMetadata(msgspec.Struct, gc=False):
@@ -68,7 +68,7 @@ class TestMetadata(msgspec.Struct, gc=False):
 class DependsOn(msgspec.Struct, gc=False):
     """The nodes that a node refers to."""
 
-    nodes: list[str] | None = None
+    nodes: tuple[str, ...] | None = None
 
 
 class Checksum(msgspec.Struct, gc=False):
@@ -86,11 +86,14 @@ class Config(msgspec.Struct, gc=False):
     severity: str | None = None
     group: str | None = None
     meta: dict[str, Any] | None = None
-    tags: list[str] | str | None = None
+    tags: tuple[str, ...] | str | None = None
 
 
 class Node(msgspec.Struct, gc=False):
-    """A node of dbt's graph. A field that its kind of node does not have is empty."""
+    """A node of dbt's graph. A field that its kind of node does not have is empty.
+
+    Sequences are tuples, of which the garbage collector goes through none that hold only strings.
+    """
 
     unique_id: str = ""
     resource_type: str = ""
@@ -98,8 +101,8 @@ class Node(msgspec.Struct, gc=False):
     package_name: str = ""
     original_file_path: str = ""
     patch_path: str | None = None
-    fqn: list[str] | None = None
-    tags: list[str] | None = None
+    fqn: tuple[str, ...] | None = None
+    tags: tuple[str, ...] | None = None
     description: str | None = None
     raw_code: str | None = None
     raw_sql: str | None = None
@@ -131,13 +134,13 @@ class Node(msgspec.Struct, gc=False):
         nodes = self.depends_on.nodes if self.depends_on else None
         if not nodes:
             return ()
-        return nodes if len(nodes) == 1 else list(dict.fromkeys(nodes))
+        return nodes if len(nodes) == 1 else tuple(dict.fromkeys(nodes))
 
     @property
     def all_tags(self) -> Sequence[str]:
         """The tags, wherever its kind of node has them."""
         tags = self.tags if self.tags is not None else self.config.tags
-        return [tags] if isinstance(tags, str) else tags or ()
+        return (tags,) if isinstance(tags, str) else tags or ()
 
     @property
     def code(self) -> str | None:
@@ -153,12 +156,12 @@ class Node(msgspec.Struct, gc=False):
     def is_empty(self) -> bool:
         """Whether there is no code to it, so that dbt leaves it out of every run."""
         code = self.code
-        return self.resource_type != "seed" and code is not None and not code.strip()
+        return self.resource_type != "seed" and code is not None and (not code or code.isspace())
 
     @property
     def is_external(self) -> bool:
         """Whether another project builds it, as dbt-loom and dbt's own plugins say."""
-        return self.resource_type == "model" and self.is_empty and not self.original_file_path
+        return self.resource_type == "model" and not self.original_file_path and self.is_empty
 
     @property
     def is_asset(self) -> bool:
@@ -305,6 +308,11 @@ class Manifest(Mapping[str, Any]):
         groups: Mapping[str, Mapping[str, Any]] = self.get("groups") or {}
         return {group["name"]: group for group in groups.values()}
 
+    @cached_property
+    def assets(self) -> Set[str]:
+        """The ids of the nodes that are assets, in the order of the file."""
+        return {id_: None for id_ in self.ids("nodes") if self.node(id_).is_asset}.keys()
+
     def asset_parents(self, unique_id: str) -> Sequence[str]:
         """The nearest ancestors that are tables or the like, past what dbt does not build."""
         if (known := self._parents.get(unique_id)) is not None:
@@ -324,14 +332,13 @@ class Manifest(Mapping[str, Any]):
                 found[parent] = None
             elif (node := self.node(parent)).resource_type != "test":
                 waiting.extend(reversed(node.parents))
-        return self._parents.setdefault(unique_id, list(found))
+        return self._parents.setdefault(unique_id, tuple(found))
 
     @cached_property
     def _built(self) -> frozenset[str]:
         """The nodes that are a table or the like, whoever writes it."""
-        nodes = ((id_, self.node(id_)) for id_ in self.ids("nodes"))
-        tables = (id_ for id_, node in nodes if node.is_asset or node.is_external)
-        return frozenset([*tables, *self.ids("sources")])
+        external = (id_ for id_ in self.ids("nodes") if self.node(id_).is_external)
+        return frozenset([*self.assets, *external, *self.ids("sources")])
 
     def _entry(self, unique_id: str) -> Any:
         section = self._section_of.get(unique_id)

@@ -12,7 +12,7 @@ from dagweave._dagster.private import as_stored_by
 from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt import checks, keys
 from dagweave.dbt.manifest import paused_gc
-from dagweave.dbt.translation import Translation, key_of, spec_of
+from dagweave.dbt.translation import Translation, check_of, key_of, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence, Set
@@ -40,6 +40,8 @@ class SpecBuilder:
         self._project = project
         self._selected = selected
         self._excluded = excluded
+        self._is_asked = "get_asset_check_spec" in translator.overridden()
+        self._wants_unit_tests = translator.settings.enable_unit_tests_as_checks
 
     def build(self, io_manager_key: str | None) -> tuple[list[AssetSpec], list[AssetCheckSpec]]:
         """All of them.
@@ -75,21 +77,26 @@ class SpecBuilder:
     def _in_order(self) -> Iterator[str]:
         """The selected assets, parents first: a translator that asks for them never digs deep."""
         manifest = self._manifest
-        assets = [id_ for id_ in manifest.ids("nodes") if id_ in self._selected]
-        waiting = [id_ for id_ in reversed(assets) if manifest.node(id_).is_asset]
-        seen: set[str] = set()
+        assets = [id_ for id_ in manifest.assets if id_ in self._selected]
+        if "get_asset_spec" not in self._translator.overridden():
+            yield from assets
+            return
+        selected = frozenset(assets)
+        waiting = assets[::-1]
         opened: set[str] = set()
+        given: set[str] = set()
         while waiting:
             id_ = waiting[-1]
-            if id_ not in opened:
-                opened.add(id_)
-                parents = manifest.asset_parents(id_)
-                waiting.extend(up for up in parents if up in self._selected and up not in opened)
+            if id_ in opened:
+                waiting.pop()
+                if id_ not in given:
+                    given.add(id_)
+                    yield id_
                 continue
-            waiting.pop()
-            if id_ not in seen and manifest.node(id_).is_asset:
-                seen.add(id_)
-                yield id_
+            opened.add(id_)
+            for up in manifest.asset_parents(id_):
+                if up in selected and up not in opened:
+                    waiting.append(up)
 
     def _checks(self, by_id: dict[str, AssetSpec]) -> Iterator[AssetCheckSpec]:
         settings = self._translator.settings
@@ -98,27 +105,43 @@ class SpecBuilder:
         tested = dict(by_id)
         sources: set[str] = set()
         if settings.enable_source_tests_as_checks:
-            parents = (up for id_ in by_id for up in self._manifest.asset_parents(id_))
-            sources = {up for up in parents if self._manifest.node(up).resource_type == "source"}
+            ups = (up for id_ in by_id for up in self._manifest.asset_parents(id_))
+            sources = {up for up in ups if self._manifest.node(up).resource_type == "source"}
             for source in sources:
                 tested[source] = spec_of(self._translator, self._manifest, source, self._project)
-        for test in self._manifest.ids("nodes", "unit_tests"):
-            node = self._manifest.node(test)
-            if node.resource_type not in checks.TEST_TYPES:
-                continue
-            for parent in node.parents:
+        for test, parents in self._tests():
+            for parent in parents:
                 of_source = parent in sources and test not in self._excluded
                 if of_source or (parent in by_id and test in self._selected):
-                    check = self._translator.get_asset_check_spec(
-                        tested[parent], self._manifest, test, self._project
-                    )
-                    if check is None:
-                        continue
-                    metadata = check.metadata or {}
-                    if keys.UNIQUE_ID not in metadata:
-                        # A translator's own.
-                        check = check.with_metadata({**metadata, keys.UNIQUE_ID: test})
-                    yield check
+                    check = self._check(test, parent, tested[parent])
+                    if check is not None:
+                        yield check
+
+    def _tests(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """The tests, each with the nodes that it may be a check on."""
+        manifest = self._manifest
+        for test in manifest.ids("nodes", "unit_tests"):
+            node = manifest.node(test)
+            if node.resource_type not in checks.TEST_TYPES:
+                continue
+            if self._is_asked:
+                yield test, node.parents
+            elif self._wants_unit_tests or node.resource_type != "unit_test":
+                target = checks.tested_node(manifest, test)
+                if target is not None and target in node.parents:
+                    yield test, (target,)
+
+    def _check(self, test: str, parent: str, spec: AssetSpec) -> AssetCheckSpec | None:
+        if not self._is_asked:
+            return check_of(self._translator, self._manifest, test, parent, spec.key, self._project)
+        check = self._translator.get_asset_check_spec(spec, self._manifest, test, self._project)
+        if check is None:
+            return None
+        metadata = check.metadata or {}
+        if keys.UNIQUE_ID in metadata:
+            return check
+        # A translator's own.
+        return check.with_metadata({**metadata, keys.UNIQUE_ID: test})
 
     def _refuse_shared_keys(self, by_id: dict[str, AssetSpec]) -> None:
         ids: defaultdict[AssetKey, list[str]] = defaultdict(list)

@@ -6,6 +6,7 @@ A hook that is not overridden is not asked, so that the node's plain dictionary 
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,20 +25,28 @@ from dagweave._dagster.metadata import (
     STORAGE_LOCATION,
     TABLE_NAME,
 )
+from dagweave._dagster.private import Mould
 from dagweave._kernel.errors import InvalidInput
-from dagweave.dbt import defaults, keys
+from dagweave.dbt import checks, defaults, keys
 from dagweave.weaving.table_ref import canonical_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+    from collections.abc import Callable, Mapping, Sequence, Set
 
-    from dagster import PartitionMapping, PartitionsDefinition
+    from dagster import AssetCheckSpec, PartitionMapping, PartitionsDefinition
 
     from dagweave.dbt.manifest import Manifest, Node
     from dagweave.dbt.project import DbtProject
     from dagweave.dbt.translator import DagsterDbtTranslator
 
 _MEMO: Final = "_dagweave_memo"
+_AUTOMATION: Final = ("get_automation_condition", "get_auto_materialize_policy")
+_OF_WHAT_IS_CHECKED: Final = frozenset(
+    {
+        *("get_asset_spec", "get_asset_key", "get_group_name", "get_owners"),
+        *("get_asset_check_spec", "get_partition_mapping", "get_pool"),
+    }
+)
 _IDENTITY: Final = (TABLE_NAME, STORAGE_KIND, STORAGE_LOCATION)
 
 
@@ -61,10 +70,46 @@ class DbtManifestWrapper:
     step: Step | None = None
 
 
+class NodeSpec(AssetSpec):
+    """The asset of a node. What a change of it leaves as it is, is not checked again.
+
+    Dagster changes, for each job of a part of a definition, the specs of all the rest.
+    """
+
+    def merge_attributes(self, **more: Any) -> AssetSpec:  # pyright: ignore[reportIncompatibleMethodOverride] -- passed on
+        """As `AssetSpec` has it."""
+        if more.keys() == {"metadata"} and all(isinstance(name, str) for name in more["metadata"]):
+            return Mould(self, "metadata")({**self.metadata, **more["metadata"]})
+        return super().merge_attributes(**more)
+
+    def replace_attributes(self, **changes: Any) -> AssetSpec:  # pyright: ignore[reportIncompatibleMethodOverride] -- passed on
+        """As `AssetSpec` has it."""
+        if all(getattr(self, name) is value for name, value in changes.items()):
+            return self
+        return super().replace_attributes(**changes)
+
+
 class Memo:
     """What one translator has said of one manifest, so that it is asked once per node."""
 
-    def __init__(self) -> None:
+    def __init__(self, translator: DagsterDbtTranslator, manifest: Manifest) -> None:
+        self.asked = translator.overridden()
+        """The hooks that the translator overrides."""
+        self.settings = translator.settings
+        self.adapter = manifest.adapter_type
+        about: Mapping[str, Any] = manifest.get("metadata") or {}
+        project_id = about.get("project_id")
+        self.about_project: Mapping[str, Any] = {
+            **({keys.PROJECT_ID: MetadataValue.text(project_id)} if project_id else {}),
+            **({STORAGE_KIND: canonical_kind(self.adapter)} if self.adapter else {}),
+        }
+        self.wrapper = DbtManifestWrapper(manifest)
+        self.is_plain = self.asked <= _OF_WHAT_IS_CHECKED and not (
+            self.settings.enable_dbt_views_as_virtual_assets
+        )
+        """Whether what differs between its nodes is what we say."""
+        self.moulds: dict[tuple[object, ...], Mould[AssetSpec]] = {}
+        """For each group, owners and tags: what makes the specs that have them."""
         self.keys: dict[str, AssetKey] = {}
         self.specs: dict[tuple[str, DbtProject | None], AssetSpec] = {}
         self.deps: dict[str, AssetDep] = {}
@@ -77,7 +122,7 @@ class Memo:
         memos: dict[Manifest, Memo] = translator.__dict__.setdefault(_MEMO, {})
         known = memos.get(manifest)
         if known is None:
-            known = memos[manifest] = cls()
+            known = memos[manifest] = cls(translator, manifest)
         return known
 
 
@@ -102,17 +147,32 @@ def key_of(
     project: DbtProject | None,
 ) -> AssetKey:
     """The asset key that the translator gives a node; builds no more of it than needed."""
+    memo = Memo.of(translator, manifest)
     # What it says in the end goes before the key that its spec began with.
-    if translator.overrides("get_asset_spec"):
+    if "get_asset_spec" in memo.asked:
         return spec_of(translator, manifest, unique_id, project).key
-    if (known := Memo.of(translator, manifest).keys.get(unique_id)) is not None:
+    if (known := memo.keys.get(unique_id)) is not None:
         return known
     return Translation(translator, manifest, unique_id, project).key()
 
 
+def check_of(
+    translator: DagsterDbtTranslator,
+    manifest: Manifest,
+    test: str,
+    target: str,
+    asset: AssetKey,
+    project: DbtProject | None,
+) -> AssetCheckSpec:
+    """The check on `target` that a test is; it also depends on what else the test reads."""
+    others = [up for up in manifest.asset_parents(test) if up != target]
+    parents = [key_of(translator, manifest, up, project) for up in others] if others else ()
+    return checks.check_spec(manifest.node(test), asset, parents)
+
+
 def pool_of(translator: DagsterDbtTranslator, manifest: Manifest, unique_id: str) -> str | None:
     """The pool that the translator puts a node's step into, if it does."""
-    if translator.overrides("get_pool"):
+    if "get_pool" in translator.overridden():
         return translator.get_pool(translator.get_resource_props(manifest, unique_id))
     return defaults.pool(manifest.node(unique_id))
 
@@ -137,26 +197,49 @@ class Translation:
 
     def spec(self) -> AssetSpec:
         """The whole asset."""
-        settings = self._translator.settings
-        adapter = self._manifest.adapter_type
+        differing = {
+            "key": self.key(),
+            "deps": self._deps(),
+            "description": self._ask("get_description", defaults.description),
+            "metadata": self.metadata(),
+            "code_version": self._ask("get_code_version", defaults.code_version),
+        }
+        group, owners = self._ask("get_group_name", defaults.group_name), self._owners()
+        tags = self._ask("get_tags", defaults.tags)
+        if self._memo.is_plain:
+            # What Dagster has to check of a node is what many have in common.
+            kind = (group, *(owners or ()), None, *tags)
+            # What has no hash, Dagster will refuse.
+            with suppress(TypeError):
+                mould = self._memo.moulds.get(kind)
+                if mould is None:
+                    pattern = self._checked(differing, group, owners, tags)
+                    mould = self._memo.moulds[kind] = Mould(pattern, *differing)
+                return mould(*differing.values())
+        return self._checked(differing, group, owners, tags)
+
+    def _checked(
+        self,
+        differing: Mapping[str, Any],
+        group: str | None,
+        owners: Sequence[str] | None,
+        tags: Mapping[str, str],
+    ) -> AssetSpec:
         is_virtual = (
-            settings.enable_dbt_views_as_virtual_assets and self._node.config.materialized == "view"
+            self._memo.settings.enable_dbt_views_as_virtual_assets
+            and self._node.config.materialized == "view"
         )
-        kinds = {"dbt", adapter or "dbt"} | ({"view"} if is_virtual else set[str]())
+        kinds = {"dbt", self._memo.adapter or "dbt"} | ({"view"} if is_virtual else set[str]())
         # Dagster 1.12 knows no virtual assets.
         virtual: dict[str, Any] = {"is_virtual": True} if is_virtual else {}
-        return AssetSpec(
-            key=self.key(),
-            deps=list(self._deps()),
-            description=self._ask("get_description", defaults.description),
-            metadata=self.metadata(),
+        return NodeSpec(
+            **differing,
             skippable=True,
-            group_name=self._ask("get_group_name", defaults.group_name),
-            code_version=self._ask("get_code_version", defaults.code_version),
-            automation_condition=self._automation_condition(),
-            owners=self._owners(),
-            tags=self._ask("get_tags", defaults.tags),
+            group_name=group,
+            owners=owners,
+            tags=tags,
             kinds=kinds,
+            automation_condition=self._automation_condition(),
             partitions_def=self._ask("get_partitions_def", lambda _: None),
             **virtual,
         )
@@ -165,7 +248,8 @@ class Translation:
         """Its key alone."""
         key = self._memo.keys.get(self._id)
         if key is None:
-            key = self._memo.keys[self._id] = self._ask("get_asset_key", defaults.asset_key)
+            said = self._ask("get_asset_key", defaults.asset_key)
+            key = self._memo.keys[self._id] = AssetKey.from_coercible(said)
         return key
 
     @property
@@ -176,19 +260,18 @@ class Translation:
         return self._decoded
 
     def _ask(self, hook: str, default: Callable[[Node], Any]) -> Any:
-        if self._translator.overrides(hook):
+        if hook in self._memo.asked:
             return getattr(self._translator, hook)(self._props)
         return default(self._node)
 
     def _automation_condition(self) -> Any:
-        hooks = ("get_automation_condition", "get_auto_materialize_policy")
-        if any(self._translator.overrides(hook) for hook in hooks):
-            return self._translator.get_automation_condition(self._props)
-        return None
+        if self._memo.asked.isdisjoint(_AUTOMATION):
+            return None
+        return self._translator.get_automation_condition(self._props)
 
     def _owners(self) -> Sequence[str] | None:
         group = self._manifest.group(self._node)
-        if self._translator.overrides("get_owners"):
+        if "get_owners" in self._memo.asked:
             return self._translator.get_owners(
                 {**self._props, **({"group": group} if group else {})}
             )
@@ -196,28 +279,31 @@ class Translation:
 
     def metadata(self) -> dict[str, Any]:
         """Its metadata alone."""
-        adapter = self._manifest.adapter_type
-        about: Mapping[str, Any] = self._manifest.get("metadata") or {}
-        project_id = about.get("project_id")
+        said: Mapping[str, Any] = (
+            self._translator.get_metadata(self._props)
+            if "get_metadata" in self._memo.asked
+            else defaults.metadata(self._node, self._memo.adapter)
+        )
         return {
-            **self._ask("get_metadata", lambda node: defaults.metadata(node, adapter)),
+            **said,
             **self.identity(),
-            **({keys.PROJECT_ID: MetadataValue.text(project_id)} if project_id else {}),
-            **({STORAGE_KIND: canonical_kind(adapter)} if adapter else {}),
+            **self._memo.about_project,
             **self._code_references(),
         }
 
     def identity(self) -> dict[str, Any]:
         """The metadata by which a run finds its way back to the node."""
-        return {
-            keys.MANIFEST: DbtManifestWrapper(self._manifest),
+        found: dict[str, Any] = {
+            keys.MANIFEST: self._memo.wrapper,
             keys.TRANSLATOR: self._translator,
             keys.UNIQUE_ID: self._id,
-            **({keys.PROJECT: self._project} if self._project else {}),
         }
+        if self._project:
+            found[keys.PROJECT] = self._project
+        return found
 
     def _code_references(self) -> Mapping[str, Any]:
-        if not self._translator.settings.enable_code_references:
+        if not self._memo.settings.enable_code_references:
             return {}
         if self._project is None:
             raise InvalidInput(
@@ -232,44 +318,44 @@ class Translation:
             references = CodeReferencesMetadataValue(code_references=[reference])
         return {keys.CODE_REFERENCES: references}
 
-    def _deps(self) -> Iterator[AssetDep]:
-        seen: set[AssetKey] = set()
+    def _deps(self) -> Sequence[AssetDep]:
+        found: dict[AssetKey, AssetDep] = {}
         for parent in self._manifest.asset_parents(self._id):
             dep = self._dep(parent)
-            if dep.asset_key not in seen:
-                seen.add(dep.asset_key)
-                yield dep
+            found.setdefault(dep.asset_key, dep)
         itself = self._partition_mapping(self._id)
+        deps = list(found.values())
         if itself and self._node.dagster_meta.get("has_self_dependency"):
-            yield AssetDep(self.key(), partition_mapping=itself)
+            deps.append(AssetDep(self.key(), partition_mapping=itself))
+        return deps
 
     def _dep(self, parent: str) -> AssetDep:
         dep = self._memo.deps.get(parent)
         if dep is None:
             key = key_of(self._translator, self._manifest, parent, self._project)
-            dep = self._memo.deps[parent] = AssetDep(key, metadata=self._table(parent, key))
+            dep = self._memo.deps[parent] = _DEP(key, self._table(parent, key) or {})
         mapping = self._partition_mapping(parent)
         if mapping is None:
             return dep
         return AssetDep(dep.asset_key, partition_mapping=mapping, metadata=dep.metadata)
 
     def _partition_mapping(self, parent: str) -> PartitionMapping | None:
-        if not self._translator.overrides("get_partition_mapping"):
+        if "get_partition_mapping" not in self._memo.asked:
             return None
         parent_props = self._translator.get_resource_props(self._manifest, parent)
         return self._translator.get_partition_mapping(self._props, parent_props)
 
     def _table(self, parent: str, key: AssetKey) -> Mapping[str, Any] | None:
         """Which table a node made elsewhere is: only what no two projects can say differently."""
-        settings = self._translator.settings
+        settings = self._memo.settings
         node = self._manifest.node(parent)
         if not node.is_made_elsewhere or not settings.enable_source_metadata:
             return None
         if settings.enable_duplicate_source_asset_keys and key in self._shared_source_keys():
             return None
-        if self._translator.overrides("get_asset_spec"):
+        if "get_asset_spec" in self._memo.asked:
             said = spec_of(self._translator, self._manifest, parent, self._project).metadata
-        elif self._translator.overrides("get_metadata"):
+        elif "get_metadata" in self._memo.asked:
             said = Translation(self._translator, self._manifest, parent, self._project).metadata()
         else:
             table = defaults.table_of(node, self._manifest.adapter_type)
@@ -285,3 +371,6 @@ class Translation:
                 key = key_of(self._translator, self._manifest, source, self._project)
                 (shared if key in seen else seen).add(key)
         return self._memo.shared_source_keys
+
+
+_DEP: Final = Mould(AssetDep(AssetKey("any")), "asset_key", "metadata")

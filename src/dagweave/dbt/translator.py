@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dagweave.dbt import checks, defaults
 from dagweave.dbt.manifest import Manifest, Node
-from dagweave.dbt.translation import Translation, key_of
+from dagweave.dbt.translation import Translation, check_of, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,9 +70,9 @@ class DagsterDbtTranslator:
         return getattr(self, "_settings", None) or DagsterDbtTranslatorSettings()
 
     @classmethod
-    def overrides(cls, hook: str) -> bool:
-        """Whether a subclass says otherwise than we do, so that it has to be asked."""
-        return cls is not DagsterDbtTranslator and hook in _overridden(cls)
+    def overridden(cls) -> frozenset[str]:
+        """The hooks of which a subclass says otherwise than we do, so that they have to be asked."""
+        return frozenset() if cls is DagsterDbtTranslator else _overridden(cls)
 
     def get_resource_props(self, manifest: Mapping[str, Any], unique_id: str) -> Mapping[str, Any]:
         """The dictionary of a node, as the manifest has it."""
@@ -101,12 +101,7 @@ class DagsterDbtTranslator:
         target = checks.tested_node(whole, unique_id)
         if target is None or key_of(self, whole, target, project) != asset_spec.key:
             return None
-        parents = [
-            key_of(self, whole, parent, project)
-            for parent in whole.asset_parents(unique_id)
-            if parent != target
-        ]
-        return checks.check_spec(whole.node(unique_id), asset_spec.key, parents)
+        return check_of(self, whole, unique_id, target, asset_spec.key, project)
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> AssetKey:
         """The asset key of a node."""
