@@ -144,7 +144,8 @@ def copied(models: int) -> Generator[DbtProject]:
         os.environ["XDG_RUNTIME_DIR"] = scratch
         folder = shutil.copytree(project(models, OURS), Path(scratch, "project"))
         step = Step(DbtProject(folder), "warm")
-        step.dbt.cli(["ls", "--quiet"]).wait()
+        with redirect_stdout(io.StringIO()):
+            step.dbt.cli(["ls", "--quiet"]).wait()
         parent = warm_pid(Path(scratch))
         try:
             yield step.project
