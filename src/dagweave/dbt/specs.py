@@ -75,12 +75,13 @@ class SpecBuilder:
         return spec.merge_attributes(metadata=Translation(*of).identity())
 
     def _in_order(self) -> Iterator[str]:
-        """The selected assets, parents first: a translator that asks for them never digs deep."""
+        """The selected assets, parents first.
+
+        So a translator that asks for them never digs deep, and a retry tells Dagster what was built
+        before in the order that it asks for.
+        """
         manifest = self._manifest
         assets = [id_ for id_ in manifest.assets if id_ in self._selected]
-        if "get_asset_spec" not in self._translator.overridden():
-            yield from assets
-            return
         selected = frozenset(assets)
         waiting = assets[::-1]
         opened: set[str] = set()
