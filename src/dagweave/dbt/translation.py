@@ -208,9 +208,9 @@ class Translation:
         tags = self._ask("get_tags", defaults.tags)
         if self._memo.is_plain:
             # What Dagster has to check of a node is what many have in common.
-            kind = (group, *(owners or ()), None, *tags)
-            # What has no hash, Dagster will refuse.
+            # What is no sequence or has no hash, Dagster will refuse.
             with suppress(TypeError):
+                kind = (group, *(owners or ()), None, *tags)
                 mould = self._memo.moulds.get(kind)
                 if mould is None:
                     pattern = self._checked(differing, group, owners, tags)
