@@ -29,7 +29,10 @@ with _dg.DagsterInstance.ephemeral() as _instance:
     _nightly.execute_in_process(instance=_instance, raise_on_error=False)
     _repository = defs.get_repository_def()
     for _sensor in _repository.sensor_defs:
-        with _dg.build_sensor_context(_instance, definitions=defs) as _context:
+        _resources = {name: defs.resources[name] for name in _sensor.required_resource_keys}
+        with _dg.build_sensor_context(
+            _instance, definitions=defs, resources=_resources
+        ) as _context:
             print(_sensor.name, _sensor.evaluate_tick(_context).skip_message)
 print([message.text.splitlines()[0] for message in _slack.inbox], _pagerduty.incidents)
 _slack.stop(), _pagerduty.stop()

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import jsonschema
@@ -16,8 +14,7 @@ from dagweave.pagerduty import (
     pagerduty_on_success,
 )
 from dagweave.testing import HttpFault, PagerDutyServer
-
-SCHEMA = json.loads(Path(__file__).with_name("events_v2.schema.json").read_text())
+from pagerduty_schema import EVENTS_V2
 
 
 @dg.op(config_schema={"breaks": dg.Field(bool, default_value=True)})
@@ -69,7 +66,7 @@ def test_a_failed_step_opens_an_alert_as_the_official_hook_does(
     assert details["error"] == "ValueError: no rows, password=***"
     assert "Traceback" in details["traceback"]
     assert "hunter2secret" not in str(incident)
-    jsonschema.validate({"routing_key": "k", **incident.events[0]}, SCHEMA)
+    jsonschema.validate({"routing_key": "k", **incident.events[0]}, EVENTS_V2)
 
 
 def test_the_alert_is_resolved_when_the_step_succeeds(

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,8 +11,7 @@ from dagweave._kernel.errors import InvalidInput, Refused, Unavailable
 from dagweave.pagerduty import PagerDutyService, pagerduty_resource
 from dagweave.pagerduty.client import BASE_URL_VARIABLE, fitting_key
 from dagweave.testing import HttpFault, PagerDutyServer
-
-SCHEMA = json.loads(Path(__file__).with_name("events_v2.schema.json").read_text())
+from pagerduty_schema import EVENTS_V2
 
 
 @pytest.fixture
@@ -70,7 +67,7 @@ def test_an_event_arrives_with_all_that_it_says(server: PagerDutyServer, service
             "images": [{"src": "https://charts/1.png", "alt": "a chart"}],
         },
     )
-    jsonschema.validate({"routing_key": "k", **incident.events[0]}, SCHEMA)
+    jsonschema.validate({"routing_key": "k", **incident.events[0]}, EVENTS_V2)
 
 
 def test_an_alert_is_acknowledged_and_resolved_by_its_key(

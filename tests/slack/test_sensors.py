@@ -145,6 +145,7 @@ def test_a_problem_is_one_message_with_a_thread_that_says_when_it_is_over(daemon
     assert root.edited
     assert "Job nightly works again." in root.text
     assert "It failed 2 times since <!date^" in root.text
+    assert "load: ValueError: no rows" in root.text
     assert (again.thread_ts, over.thread_ts) == (root.ts, root.ts)
     assert "Job nightly failed!" in again.text
     assert "Job nightly works again." in over.text

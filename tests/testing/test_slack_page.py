@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dagweave.testing import PostedMessage
+from dagweave.testing import PostedFile, PostedMessage
 from dagweave.testing.slack.mrkdwn import link, plain_to_html, to_html
 from dagweave.testing.slack.page import page
 
@@ -63,6 +63,32 @@ def test_half_markup_is_shown_somehow(text: str):
 
 def test_a_mention_is_shown_with_its_sign():
     assert Tags(to_html("<!here> <@U1> <#C1|data>")).text == "@here @U1 #data"
+
+
+def test_a_date_is_shown_as_whoever_cannot_reckon_shows_it():
+    assert to_html("since <!date^1700000000^{date_short} {time}|2023-11-14 22:13 UTC>") == (
+        "since 2023-11-14 22:13 UTC"
+    )
+
+
+def test_a_reply_stands_below_what_it_replies_to():
+    shown = page(
+        [
+            message("first"),
+            message("second", ts="1700000001.000000"),
+            message("an answer", ts="1700000002.000000", thread_ts="1700000000.000000"),
+        ]
+    )
+
+    assert shown.index("first") < shown.index("an answer") < shown.index("second")
+
+
+def test_a_file_is_shown_with_its_content_and_runs_nothing():
+    shown = page([message("", files=(PostedFile("a<b>.txt", "<script>x</script>"),))])
+
+    assert "a&lt;b&gt;.txt" in shown
+    assert "&lt;script&gt;x" in shown
+    assert "<script" not in shown
 
 
 def test_a_link_leads_where_it_says():

@@ -68,14 +68,15 @@ def keys_of(
 
 
 def _is_own(context: SensorEvaluationContext, run: DagsterRun) -> bool:
-    """Whether `run` is of the sensor's repository; in a test, neither may be of any."""
-    origin = run.remote_job_origin
-    theirs = origin.repository_origin if origin else None
-    location = context.code_location_origin
+    """Whether `run` is of the sensor's repository; in a test, neither is of any code location."""
+    location, origin = context.code_location_origin, run.remote_job_origin
+    if location is None or origin is None:
+        return location is None and origin is None
+    theirs = origin.repository_origin
     return (
-        (location.location_name if location else None)
-        == (theirs.code_location_origin.location_name if theirs else None)
-    ) and context.repository_name == (theirs.repository_name if theirs else None)
+        location.location_name == theirs.code_location_origin.location_name
+        and context.repository_name == theirs.repository_name
+    )
 
 
 def _selects(chosen: Monitored, location: str | None, repository: str, job_name: str) -> bool:

@@ -136,7 +136,7 @@ def _why(event: DagsterEvent, steps: tuple[DagsterEvent, ...]) -> tuple[str, str
         # Dagster's own error around the user's says only which step it was.
         cause = error.cause or error
         few.append(f"{step.step_key}: {cause.message.strip()}")
-        full.append(f"{step.step_key}\n{error.to_string()}")
+        full.append(f"{step.step_key}\n{cause.to_string()}")
     if not few:
         # A run that was marked as failed from outside has a message and nothing else.
         error = event.job_failure_data.error if event.event_specific_data else None

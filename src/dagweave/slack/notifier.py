@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from dagweave._kernel.errors import DagweaveError, Refused
+from dagweave.notifier.text import cut
 from dagweave.slack.client import Posted, attach, edit, post
 from dagweave.slack.message import SlackMessage, render
 from dagweave.slack.people import mentions
@@ -20,16 +21,21 @@ if TYPE_CHECKING:
     from dagweave.notifier import Ability, Notice
 
 _FILE_NAME: Final = "error.txt"
+# Of an error, so much is kept with the sensor's cursor, to be told again when the message changes.
+_LONGEST_KEPT = 400
 _log = logging.getLogger("dagweave.slack")
 
 
-class _Thread(msgspec.Struct, frozen=True):
-    """The message that began a problem, and how often it came up."""
+class _Thread(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The message that began a problem, what it told, and how often the problem came up."""
 
     channel_id: str
     ts: str
     since_s: float
     times: int = 1
+    run_id: str | None = None
+    details: str = ""
+    link: str | None = None
 
     @property
     def root(self) -> Posted:
@@ -67,7 +73,11 @@ class SlackNotifier:
         posted = post(self.client, self.channel, message.text, message.blocks)
         self._attach(posted, message)
         since_s = notice.happened_at_s or time.time()
-        return _handle(_Thread(posted.channel_id, posted.ts, since_s))
+        details = cut(notice.details, _LONGEST_KEPT)
+        thread = _Thread(
+            posted.channel_id, posted.ts, since_s, 1, notice.run_id, details, notice.link
+        )
+        return _handle(thread)
 
     def update(self, notice: Notice, handle: str | None) -> str | None:
         """Say in the message that it happened again, and in its thread what.
@@ -79,7 +89,10 @@ class SlackNotifier:
             return self.send(notice)
         again = msgspec.structs.replace(thread, times=thread.times + 1)
         remark = f"{again.times} times since {_moment(again.since_s)}; see the thread."
-        if not self._edited(thread, self._written(notice, remark)):
+        # The message goes on telling of the first time; this one is a reply.
+        first = _without_file(notice, thread.details)
+        first = replace(first, run_id=thread.run_id, link=thread.link)
+        if not self._edited(thread, self._written(first, remark)):
             return self.send(notice)
         self._reply(thread, self._written(notice))
         return _handle(again)
@@ -92,7 +105,7 @@ class SlackNotifier:
             return
         times = "once" if thread.times == 1 else f"{thread.times} times"
         remark = f"It failed {times} since {_moment(thread.since_s)}; see the thread."
-        if not self._edited(thread, render(notice, remark=remark)):
+        if not self._edited(thread, render(_without_file(notice, thread.details), remark=remark)):
             self.send(notice)
             return
         self._reply(thread, render(notice))
@@ -132,6 +145,10 @@ _GONE: Final = (
     "edit_window_closed",
     "channel_not_found",
 )
+
+
+def _without_file(notice: Notice, details: str) -> Notice:
+    return replace(notice, details=details, full_details="")
 
 
 def _handle(thread: _Thread) -> str:

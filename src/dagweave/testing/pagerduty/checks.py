@@ -49,7 +49,7 @@ def _alert(event: Mapping[str, Any]) -> Iterator[str]:
     yield from _dedup_key(event, needed=action != "trigger")
     yield from _kinds(event, "", ("client", "client_url"))
     payload = event.get("payload")
-    if action != "trigger" and payload is None:
+    if action != "trigger" and "payload" not in event:
         return
     if not isinstance(payload, dict):
         yield "'payload' is missing or not an object"
@@ -67,7 +67,7 @@ def _alert(event: Mapping[str, Any]) -> Iterator[str]:
 
 def _dedup_key(event: Mapping[str, Any], *, needed: bool) -> Iterator[str]:
     key = event.get("dedup_key")
-    if key is None and not needed:
+    if "dedup_key" not in event and not needed:
         return
     if not isinstance(key, str) or not key:
         yield "'dedup_key' is missing or blank"
@@ -107,11 +107,10 @@ def _text(item: Mapping[str, Any], at: str, name: str) -> Iterator[str]:
 
 
 def _times(payload: Mapping[str, Any]) -> Iterator[str]:
-    moment = payload.get("timestamp")
-    if moment is None:
+    if "timestamp" not in payload:
         return
     try:
-        datetime.fromisoformat(moment)
+        datetime.fromisoformat(payload["timestamp"])
     except (TypeError, ValueError):
         yield "'payload.timestamp' is not in ISO 8601"
 

@@ -92,6 +92,9 @@ def _marked(found: re.Match[str]) -> str:
 def _angle(inner: str) -> str:
     target, _, label = inner.partition("|")
     target, label = _unescaped(target), _unescaped(label)
+    if target.startswith("!date^"):
+        # Slack shows it in the reader's time zone; whoever cannot, what stands behind the bar.
+        return html.escape(label)
     if target.startswith(("@", "#", "!")):
         sign = "#" if target[0] == "#" else "@"
         name = label.lstrip("@#") or target[1:]
