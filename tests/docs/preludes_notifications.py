@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from docs.preludes_slack import FAILED_JOB
+
 LOCAL_SERVERS = """
 import os
 from dagweave.testing import PagerDutyServer, SlackServer
@@ -15,19 +17,9 @@ os.environ["PAGERDUTY_ROUTING_KEY"] = _pagerduty.routing_key
 os.environ["DAGWEAVE_PAGERDUTY_BASE_URL"] = _pagerduty.url
 """
 
-FAIL_AND_TICK = """
-import dagster as _dg
-
-@_dg.job
-def _nightly():
-    @_dg.op
-    def breaks():
-        raise ValueError("no rows")
-    breaks()
-
-with _dg.DagsterInstance.ephemeral() as _instance:
-    _nightly.execute_in_process(instance=_instance, raise_on_error=False)
-    _repository = defs.get_repository_def()
+FAIL_AND_TICK = (
+    FAILED_JOB
+    + """    _repository = defs.get_repository_def()
     for _sensor in _repository.sensor_defs:
         _resources = {name: defs.resources[name] for name in _sensor.required_resource_keys}
         with _dg.build_sensor_context(
@@ -37,6 +29,7 @@ with _dg.DagsterInstance.ephemeral() as _instance:
 print([message.text.splitlines()[0] for message in _slack.inbox], _pagerduty.incidents)
 _slack.stop(), _pagerduty.stop()
 """
+)
 
 PRELUDES: dict[str, dict[str, Any]] = {
     "notifications-sensors": {

@@ -13,6 +13,20 @@ os.environ["SLACK_BOT_TOKEN"] = _server.token
 os.environ["DAGWEAVE_SLACK_BASE_URL"] = _server.base_url
 """
 
+FAILED_JOB = """
+import dagster as _dg
+
+@_dg.job
+def _nightly():
+    @_dg.op
+    def breaks():
+        raise ValueError("no rows")
+    breaks()
+
+with _dg.DagsterInstance.ephemeral() as _instance:
+    _nightly.execute_in_process(instance=_instance, raise_on_error=False)
+"""
+
 SHOW_INBOX = """
 for _message in _server.inbox:
     print(_message.channel, _message.text)
@@ -60,19 +74,8 @@ assert not _dg.materialize([orders], resources=defs.resources, raise_on_error=Fa
     },
     "slack-sensor": {
         "code": LOCAL_SLACK,
-        "after": """
-import dagster as _dg
-
-@_dg.job
-def _nightly():
-    @_dg.op
-    def breaks():
-        raise ValueError("no rows")
-    breaks()
-
-with _dg.DagsterInstance.ephemeral() as _instance:
-    _nightly.execute_in_process(instance=_instance, raise_on_error=False)
-    for _sensor in defs.sensors:
+        "after": FAILED_JOB
+        + """    for _sensor in defs.sensors:
         with _dg.build_sensor_context(_instance) as _context:
             assert _sensor.evaluate_tick(_context).skip_message == "1 sent."
 """

@@ -422,7 +422,7 @@ def test_no_secret_is_in_the_cursor_the_tick_or_the_log(
     sensor = notify_on_run_failure(lambda _: pager)
     watcher.tick(sensor)
     run(watcher)
-    pager.troubles = [RuntimeError("password=hunter2secret"), DOWN]
+    pager.troubles = [RuntimeError("\ud800 password=hunter2secret"), DOWN]
 
     told = watcher.tick(sensor) + watcher.tick(sensor)
 

@@ -15,6 +15,7 @@ from dagster import SkipReason
 from dagweave._kernel.clock import SYSTEM_CLOCK
 from dagweave._kernel.redact import redact
 from dagweave.notifier.memory import OVERLAP, Memory, Waiting, read
+from dagweave.notifier.text import printable
 from dagweave.notifier.trouble import told
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ class _Tick:
             news = self.watch.story(self.context, entry)
             if news is None:
                 return
-            key = news.notice.dedup_key
+            key = printable(news.notice.dedup_key)
             behind = self.watch.follow_up and self.memory.waits_for(key)
             reason = "It waits for an earlier one." if behind else None
             if reason is None:
@@ -182,7 +183,7 @@ class _Tick:
     def _deliver(self, news: News) -> None:
         notifier = self._open_notifier()
         abilities = notifier.abilities if self.watch.follow_up else _NONE
-        notice, key = news.notice, news.notice.dedup_key
+        notice, key = news.notice, printable(news.notice.dedup_key)
         known = self.memory.open.get(key)
         if news.over:
             if known is None or "resolve" not in abilities:
@@ -205,7 +206,8 @@ class _Tick:
     def _complain(self, key: str, error: Exception) -> str:
         said = told(error)
         self.context.log.warning("%s could not tell of %r yet.\n%s", self.watch.name, key, said)
-        self.reason = redact(f"{type(error).__name__}: {error}").partition("\n")[0]
+        # A cursor holds no half characters.
+        self.reason = printable(redact(f"{type(error).__name__}: {error}").partition("\n")[0])
         return self.reason
 
     def _must_end(self) -> bool:

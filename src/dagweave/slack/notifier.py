@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from dagweave._kernel.errors import DagweaveError, Refused
-from dagweave.notifier.text import cut
+from dagweave.notifier.text import cut, printable
 from dagweave.slack.client import Posted, attach, edit, post
 from dagweave.slack.message import SlackMessage, render
 from dagweave.slack.people import mentions
@@ -73,7 +73,7 @@ class SlackNotifier:
         posted = post(self.client, self.channel, message.text, message.blocks)
         self._attach(posted, message)
         since_s = notice.happened_at_s or time.time()
-        details = cut(notice.details, _LONGEST_KEPT)
+        details = cut(printable(notice.details), _LONGEST_KEPT)
         thread = _Thread(
             posted.channel_id, posted.ts, since_s, 1, notice.run_id, details, notice.link
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import math
 import threading
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 import msgspec
 
 from dagweave.testing.slack.blocks import LONGEST_IN_ALL, faults, total_length
+from dagweave.testing.slack.uploads import PostedFile, Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -52,14 +52,6 @@ class Channel:
         """The channel's id: the same for the same name, always."""
         digest = hashlib.sha256(self.name.encode()).digest()
         return "C" + base64.b32encode(digest).decode()[:10]
-
-
-@dataclass(frozen=True, slots=True)
-class PostedFile:
-    """A file that was uploaded and shown in a channel; `content` as text, whatever it was."""
-
-    name: str
-    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,16 +102,6 @@ def rate_limited(retry_after_s: int) -> Answer:
     return Answer(body, status=429, headers={"Retry-After": str(retry_after_s)})
 
 
-@dataclass(slots=True)
-class _Upload:
-    name: str
-    length: int
-    content: bytes | None = None
-
-    def shown(self) -> PostedFile:
-        return PostedFile(self.name, (self.content or b"").decode("utf-8", "replace"))
-
-
 class Workspace:
     """One workspace with one bot. Safe to share between threads.
 
@@ -147,7 +129,7 @@ class Workspace:
         self._last_post_s: dict[str, float] = {}
         self._lock = threading.RLock()
         self._people = dict(people or {})
-        self._uploads: dict[str, _Upload] = {}
+        self._uploads = Uploads()
         self._methods: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
             "auth.test": self._auth_test,
             "chat.postMessage": self._post_message,
@@ -240,33 +222,15 @@ class Workspace:
             {"ok": True, "user": {"id": self._people[email], "profile": {"email": email}}}
         )
 
-    def _upload_url(self, arguments: Mapping[str, Any]) -> Answer:
-        name, length = arguments.get("filename"), str(arguments.get("length") or "")
-        if not name or not length.isdecimal() or int(length) == 0:
-            missing = "length" if name else "filename"
-            return refusal("invalid_arguments", f"missing required field: {missing}")
-        file_id = f"F{len(self._uploads):09d}"
-        self._uploads[file_id] = _Upload(str(name), int(length))
-        return Answer({"ok": True, "upload_url": f"{UPLOADS}{file_id}", "file_id": file_id})
-
     def upload(self, file_id: str, content: bytes) -> bool:
         """Take the content of a file, if it was announced so and is as long as announced."""
         with self._lock:
-            known = self._uploads.get(file_id)
-            if known is None or len(content) != known.length:
-                return False
-            known.content = content
-            return True
+            return self._uploads.take(file_id, content)
 
     def _complete_upload(self, arguments: Mapping[str, Any]) -> Answer:
-        given = arguments.get("files")
-        files = json.loads(given) if isinstance(given, str) else given
-        if not isinstance(files, list) or not files:
-            return refusal("invalid_arguments", "missing required field: files")
-        ids = [str(cast("dict[str, Any]", each).get("id")) for each in cast("list[Any]", files)]
-        found = [self._uploads.get(each) for each in ids]
-        if not all(each and each.content is not None for each in found):
-            return refusal("file_not_found")
+        files = self._uploads.completed(arguments)
+        if isinstance(files, str):
+            return refusal(files)
         shared = str(arguments.get("channel_id") or "")
         channel = next((each for each in self._channels.values() if each.id == shared), None)
         if shared and channel is None:
@@ -279,10 +243,16 @@ class Workspace:
                     ts=self._next_ts(),
                     text=str(arguments.get("initial_comment") or ""),
                     thread_ts=str(arguments["thread_ts"]) if arguments.get("thread_ts") else None,
-                    files=tuple(each.shown() for each in found if each),
+                    files=tuple(files.values()),
                 )
             )
-        return Answer({"ok": True, "files": [{"id": each} for each in ids]})
+        return Answer({"ok": True, "files": [{"id": each} for each in files]})
+
+    def _upload_url(self, arguments: Mapping[str, Any]) -> Answer:
+        file_id = self._uploads.announce(arguments)
+        if file_id is None:
+            return refusal("invalid_arguments", "missing required field: filename or length")
+        return Answer({"ok": True, "upload_url": f"{UPLOADS}{file_id}", "file_id": file_id})
 
     def _find(self, name: str) -> Channel | None:
         bare = name.removeprefix("#")
