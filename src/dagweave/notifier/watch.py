@@ -204,7 +204,7 @@ class _Tick:
         return self._notifier
 
     def _complain(self, key: str, error: Exception) -> str:
-        said = told(error)
+        said = printable(told(error))
         self.context.log.warning("%s could not tell of %r yet.\n%s", self.watch.name, key, said)
         # A cursor holds no half characters.
         self.reason = printable(redact(f"{type(error).__name__}: {error}").partition("\n")[0])
