@@ -202,6 +202,25 @@ def test_a_destination_that_is_down_is_not_asked_for_every_event(watcher: Watche
     assert len(pager.told) == 8
 
 
+def test_notices_that_can_never_be_sent_hold_up_no_other(watcher: Watcher, pager: Pager):
+    def badly(context, notice: Notice, run: dg.DagsterRun, entry: dg.EventLogEntry) -> Notice:
+        if run.job_name == "nightly":
+            raise KeyError("a mistake of the user's")
+        return notice
+
+    sensor = notify_on_run_failure(lambda _: pager, follow_up=False, rewrite=badly)
+    watcher.tick(sensor)
+    for _ in range(5):
+        run(watcher)
+    watcher.tick(sensor)
+    run(watcher, hourly)
+
+    told = watcher.tick(sensor)
+
+    assert pager.summaries == ["Job hourly failed!"]
+    assert told.startswith("1 sent, 5 could not be sent and will be tried again (KeyError:")
+
+
 def test_after_a_bounded_time_a_notice_is_given_up_and_the_reason_is_logged(
     watcher: Watcher, pager: Pager, capsys: pytest.CaptureFixture[str]
 ):

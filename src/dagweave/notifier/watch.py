@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from dagster import SkipReason
 
 from dagweave._kernel.clock import SYSTEM_CLOCK
+from dagweave._kernel.errors import DagweaveError
 from dagweave._kernel.redact import redact
 from dagweave.notifier.memory import OVERLAP, Memory, Waiting, read
 from dagweave.notifier.text import printable
@@ -29,10 +30,10 @@ if TYPE_CHECKING:
 
 # Dagster gives up on a tick after a minute, and forgets what it did.
 _LONGEST_TICK_S = 25.0
-# After so many failures in one tick the destination is taken to be down until the next.
+# After so many time-outs and the like in one tick, the destination is down until the next.
 _MOST_FAILURES = 3
-# With more than these waiting, nothing new is begun.
-_MOST_WAITING = 20
+# With more than these waiting, nothing new is begun: a cursor is read and written by every tick.
+_MOST_WAITING = 500
 _EVENTS_PER_TICK = 200
 _NONE: Final[frozenset[Ability]] = frozenset()
 
@@ -131,7 +132,7 @@ class _Tick:
         if entry is None:
             self._give_up(waiting, "The event was deleted from the event log meanwhile.")
             return True
-        reason = self._try(entry, waiting.dedup_key)
+        reason = self._try(entry)
         if reason is None:
             return True
         waiting.tries += 1
@@ -164,20 +165,20 @@ class _Tick:
             if reason is None:
                 self._deliver(news)
         except Exception as error:  # noqa: BLE001 -- a user's function may raise whatever it likes
-            self.failures += 1
-            reason = self._complain(key, error)
+            reason = self._failed(error)
+            said = printable(told(error))
+            self.context.log.warning("%s could not tell of %r yet.\n%s", self.watch.name, key, said)
         if reason is not None:
             kind = entry.get_dagster_event().event_type_value
             self.memory.waiting.append(Waiting(log_id, kind, key, time.time(), 1, reason))
 
-    def _try(self, entry: EventLogEntry, key: str) -> str | None:
+    def _try(self, entry: EventLogEntry) -> str | None:
         """Tell of an event; why that was not possible, if it was not."""
         try:
             if news := self.watch.story(self.context, entry):
                 self._deliver(news)
         except Exception as error:  # noqa: BLE001 -- as in _new
-            self.failures += 1
-            return self._complain(key, error)
+            return self._failed(error)
         return None
 
     def _deliver(self, news: News) -> None:
@@ -203,9 +204,10 @@ class _Tick:
             self._notifier = self.watch.notifier(self.context)
         return self._notifier
 
-    def _complain(self, key: str, error: Exception) -> str:
-        said = printable(told(error))
-        self.context.log.warning("%s could not tell of %r yet.\n%s", self.watch.name, key, said)
+    def _failed(self, error: Exception) -> str:
+        """Note that something could not be told, and say why in a line."""
+        # What only this notice is to blame for holds up no other.
+        self.failures += isinstance(error, DagweaveError) and error.retryable
         # A cursor holds no half characters.
         self.reason = printable(redact(f"{type(error).__name__}: {error}").partition("\n")[0])
         return self.reason
