@@ -282,7 +282,7 @@ class WarehouseContract:
             warehouse.replace("orders", [frame], MONDAY)
 
         assert named in str(caught.value)
-        assert "orders" in str(caught.value)
+        assert "orders" in str(caught.value).lower()
         assert warehouse.rows("orders") == before
 
     def test_what_fits_without_loss_is_taken(self, warehouse: Warehouse) -> None:
@@ -539,14 +539,15 @@ class WarehouseContract:
     )
     def test_a_name_may_be_anything(self, warehouse: Warehouse, name: str) -> None:
         odd = Warehouse(warehouse.store, schema=name)
+        column = warehouse.store.dialect.shown(name)
         rows = [{name: "a", "n": 1}, {name: "b", "n": 2}]
         with taken_or_refused(warehouse, Feature.ODD_NAMES):
             odd.replace(name, rows)
 
         odd.replace(name, [{name: "a", "n": 3}], Partition(name, "a"))
 
-        assert odd.rows(name) == [{name: "a", "n": 3}, rows[1]]
-        assert odd.rows(name, columns=(name,)) == [{name: "a"}, {name: "b"}]
+        assert odd.rows(name) == [{column: "a", "n": 3}, {column: "b", "n": 2}]
+        assert odd.rows(name, columns=(name,)) == [{column: "a"}, {column: "b"}]
 
     def test_two_columns_that_are_one_to_the_warehouse_are_refused(
         self, warehouse: Warehouse
@@ -573,6 +574,8 @@ class WarehouseContract:
                 "big": 2**62,
             }
         ]
+        if not warehouse.store.capabilities[Feature.NESTED]:
+            del rows[0]["list"], rows[0]["struct"]
         rows.append(cast("Row", dict.fromkeys(rows[0])))
         if not warehouse.store.capabilities[Feature.NULLS_IN_LISTS]:
             rows[0]["list"], rows[1]["list"] = [1, 3], []
@@ -591,6 +594,10 @@ class WarehouseContract:
         if not warehouse.store.capabilities[Feature.NULLS_IN_LISTS]:
             with pytest.raises(InvalidInput, match="nones"):
                 warehouse.replace("orders", nothing)
+        if not (
+            warehouse.store.capabilities[Feature.NULLS_IN_LISTS]
+            and warehouse.store.capabilities[Feature.NESTED]
+        ):
             nothing = nothing.drop_columns("nones")
 
         warehouse.replace("orders", nothing)

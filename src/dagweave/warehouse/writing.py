@@ -171,12 +171,15 @@ class Writing:
             guessed = self._guessed(stored, table)
         declared = engine.declared(plan.table) if plan.replaces_all else ()
         whole = plan.replaces_all and plan.policy in {None, SchemaPolicy.REPLACE}
+        fold = engine.dialect.fold
+        noted = {fold(name): zone for name, zone in zones.items()}
         stays = kept(
             plan,
             stored,
             tuple(guessed.get(column.name, column) for column in table),
             engine.dialect,
-            same_zones=not whole or zones == dict(engine.zones(plan.table)),
+            same_zones=not whole
+            or noted == {fold(name): zone for name, zone in engine.zones(plan.table).items()},
             declared=declared,
         )
         if stays is not None and guessed:
@@ -310,7 +313,7 @@ class Writing:
             anew = intent.before is not None
             create = statements.create_as(dialect, plan.table, columns, rows, replace=anew)
             return _Done(inserted=[batch.run(create)])
-        where = self._condition(intent)
+        where = self._condition(intent, rows)
         if plan.mode is Mode.APPEND:
             return _Done(
                 inserted=[batch.run(statements.insert(dialect, plan.table, columns, rows))]
@@ -329,9 +332,11 @@ class Writing:
         *deleted, inserted = [batch.run(each) for each in found]
         return _Done(deleted=deleted, inserted=[inserted])
 
-    def _condition(self, intent: _Intent) -> Condition:
-        columns = intent.before or intent.columns
-        return self.tables.condition(self.plan.table, self.plan.slice, columns)
+    def _condition(self, intent: _Intent, rows: Sql) -> Condition:
+        if intent.before is None:
+            # The table may be made with the batch, and not be there to be asked.
+            return self._condition_on(rows, intent)
+        return self.tables.condition(self.plan.table, self.plan.slice, intent.before)
 
     def _note(self, batch: Batch, intent: _Intent) -> None:
         """Note, with the rows, what is to be known of them later."""
