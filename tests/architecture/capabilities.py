@@ -13,6 +13,7 @@ from dagweave.warehouse.capabilities import Capabilities, Feature
 PAGE = Path(__file__).parents[2] / "docs" / "capabilities.md"
 ENGINES = {
     "DuckDB": "dagweave.duckdb.engine",
+    "Snowflake": "dagweave.snowflake.engine",
     "Databricks": "dagweave.databricks.engine",
     "BigQuery": "dagweave.bigquery.engine",
 }

@@ -36,6 +36,15 @@ def _rows(sql):
 """
 
 PRELUDES: dict[str, dict[str, Any]] = {
+    "snowflake-tables": {
+        "code": EMULATOR,
+        "after": """
+import dagster as _dg
+
+assert _dg.materialize([orders, revenue], resources={"io_manager": io_manager}).success
+assert _rows("SELECT amount FROM revenue") == [(42.0,)]
+""",
+    },
     "snowflake-first": {
         "code": EMULATOR,
         "materialize": True,

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from dagweave.testing import SlackServer
+from emulators import running
 from snippets import ROOT, Prelude, run
 
 REFERENCE = ROOT.parent / "shared" / "reference" / "integrations.md"
@@ -109,6 +110,25 @@ STRIPE_MODELS = {
     ),
 }
 
+IO_MANAGERS = """
+import pandas as pd
+from dagster import asset, materialize
+from dagweave.duckdb import DuckDBPandasIOManager
+from dagweave.snowflake import SnowflakePandasIOManager
+
+@asset
+def orders() -> pd.DataFrame:
+    return pd.DataFrame({"id": [1]})
+
+@asset
+def count(orders) -> None:
+    assert len(orders) == 1
+"""
+STORES = """
+assert materialize([orders, count], resources=defs.resources).success
+print(type(io_manager).__name__)
+"""
+
 PRELUDES = {
     "DbtProject + @dbt_assets (Recommended)": Prelude(
         files=DBT_PROJECT, materialize=True, expect="customers stg_customers"
@@ -180,9 +200,8 @@ def do_work():
         materialize=True,
         expect="monitored_asset",
     ),
-    # Of the document's I/O managers the DuckDB one is here; Snowflake's name is not yet.
     "Environment-Specific Resources": Prelude(
-        code="from dagweave.duckdb import DuckDBPandasIOManager", after="assert defs.resources"
+        code=IO_MANAGERS, after=STORES, expect="DuckDBPandasIOManager"
     ),
 }
 NOT_YET = {
@@ -226,6 +245,23 @@ def test_a_block_of_the_reference_runs_as_written(heading: str, tmp_path: Path):
 
     if heading == "Slack Alerting":
         assert told == [("#data-alerts", "Asset `monitored_asset` completed: 7 rows loaded")]
+
+
+def test_in_production_the_environments_of_the_reference_store_in_snowflake(tmp_path: Path):
+    code = ours(code_by_heading()["Environment-Specific Resources"])
+    with running("snowflake") as at:
+        env = {
+            "DAGSTER_CLOUD_DEPLOYMENT_NAME": "prod",
+            "DAGWEAVE_SNOWFLAKE_BASE_URL": "{protocol}://{host}:{port}".format(**at),
+            "SNOWFLAKE_ACCOUNT": "acme-test",
+            # The document leaves open who logs in.
+            "SNOWFLAKE_USER": "loader",
+            "SNOWFLAKE_PASSWORD": "secret",
+        }
+        prelude = Prelude(
+            code=IO_MANAGERS, after=STORES, env=env, expect="SnowflakePandasIOManager"
+        )
+        run(code, prelude, tmp_path)
 
 
 def test_the_bare_failure_hook_is_refused_by_dagster_and_nothing_is_posted(tmp_path: Path):

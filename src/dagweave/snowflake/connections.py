@@ -31,6 +31,13 @@ _HARMLESS: Final = frozenset(
     | {"schema", "timezone", "user", "warehouse"}
 )
 
+# Each statement commits by itself; times mean UTC; of 10.25, Arrow gets a decimal and no float.
+_SESSION: Final[Mapping[str, Any]] = {
+    "autocommit": True,
+    "timezone": "UTC",
+    "arrow_number_to_decimal": True,
+}
+
 
 def connect(arguments: Mapping[str, Any]) -> Any:
     """Log in, with the arguments of `snowflake.connector.connect`.
@@ -87,7 +94,7 @@ class Connections:
         Raises:
             Refused, InvalidInput, Unavailable, MissingExtra: As `connect` does.
         """
-        arguments = {**arguments, "autocommit": True}
+        arguments = {**arguments, **_SESSION}
         key = _key(arguments)
         connection = self._alive(key) or _own(arguments)
         try:

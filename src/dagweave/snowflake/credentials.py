@@ -1,4 +1,4 @@
-"""The key that a user logs in with, in the forms that it comes in. Knows nothing of Dagster."""
+"""How a user logs in, and the key for it, in the forms that it comes in. Knows nothing of Dagster."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dagweave._kernel.errors import InvalidInput
 from dagweave._kernel.extras import require
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import ModuleType
 
 _PEM = b"-----BEGIN "
@@ -18,6 +19,31 @@ _HOW = (
     "Give it as the text of a PEM file, as `base64` of such a file, or by private_key_path; make one "
     "as https://docs.snowflake.com/en/user-guide/key-pair-auth says."
 )
+
+
+def require_one_way(settings: Mapping[str, Any], *, who: str, none: bool = False) -> None:
+    """Refuse settings with several ways to log in, or without any.
+
+    Args:
+        who: Whose settings they are, for the error.
+        none: Whether there may be none, since the environment may have one.
+
+    Raises:
+        InvalidInput: Says which of them there are.
+    """
+    ways = ("password", "private_key", "private_key_path")
+    given = [name for name in ways if settings.get(name) is not None]
+    if len(given) > 1:
+        raise InvalidInput(
+            f"{who} was given more than one way to log in.",
+            seen=f"It was given {' and '.join(given)}.",
+            remedy="Give exactly one of password, private_key and private_key_path.",
+        )
+    if not none and not given and settings.get("authenticator") is None:
+        raise InvalidInput(
+            f"{who} was given no way to log in.",
+            remedy="Give password, private_key or private_key_path; or an authenticator.",
+        )
 
 
 def private_key_der(

@@ -53,7 +53,7 @@ _CHECK_ACCOUNT: Final = (
 
 def lost(error: BaseException) -> bool:
     """Whether the connection that an error came over is of no more use."""
-    number = _number(error)
+    number = number_of(error)
     return number in _SESSION_GONE or number in _NOT_REACHED or _status(number) is not None
 
 
@@ -89,7 +89,7 @@ def connector(what: str) -> Any:
 
 def ours(error: BaseException, what: str, secrets: Iterable[str] = ()) -> DagweaveError:
     """The error of ours that says what an error of Snowflake's connector says."""
-    number = _number(error)
+    number = number_of(error)
     seen = _seen(error, secrets)
     refused = _refusal(number)
     if type(error).__name__ == "ForbiddenError":
@@ -155,7 +155,8 @@ def _passing(number: int, what: str, seen: str) -> Unavailable | None:
     return None
 
 
-def _number(error: BaseException) -> int:
+def number_of(error: BaseException) -> int:
+    """The number of an error of Snowflake or its connector; -1 if it has none."""
     number = getattr(error, "errno", None)
     return number if isinstance(number, int) else -1
 
@@ -172,7 +173,7 @@ def _seen(error: BaseException, secrets: Iterable[str]) -> str:
     state = getattr(error, "sqlstate", None)
     query = getattr(error, "sfqid", None)
     raw = getattr(error, "raw_msg", None) or str(error)
-    known = [f"error {_number(error)}"] if _number(error) > 0 else []
+    known = [f"error {number_of(error)}"] if number_of(error) > 0 else []
     known += [f"SQL state {state}"] if state and state != "n/a" else []
     known += [f"query {query}"] if query else []
     text = f"{raw}\n({', '.join(known)})" if known else str(raw)

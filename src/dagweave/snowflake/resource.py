@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dagster import ConfigurableResource, IAttachDifferentObjectToOpContext, get_dagster_logger
 from dagster.components.lib.sql_component.sql_client import SQLClient
@@ -14,6 +14,7 @@ from dagweave._kernel.redact import redact
 from dagweave.snowflake.arguments import for_connector
 from dagweave.snowflake.connection import SnowflakeConnection
 from dagweave.snowflake.connections import secrets_of
+from dagweave.snowflake.credentials import require_one_way
 from dagweave.snowflake.failures import translated
 from dagweave.snowflake.inventory import Inventory
 from dagweave.snowflake.opening import CONNECTORS, opened
@@ -158,19 +159,7 @@ class SnowflakeResource(
     @model_validator(mode="before")
     @classmethod
     def _one_way_to_log_in(cls, values: dict[str, Any]) -> dict[str, Any]:
-        ways = ("password", "private_key", "private_key_path")
-        given = [name for name in ways if values.get(name) is not None]
-        if len(given) > 1:
-            raise InvalidInput(
-                f"{cls.__name__} was given more than one way to log in.",
-                seen=f"It was given {' and '.join(given)}.",
-                remedy="Give exactly one of password, private_key and private_key_path.",
-            )
-        if not given and values.get("authenticator") is None:
-            raise InvalidInput(
-                f"{cls.__name__} was given no way to log in.",
-                remedy="Give password, private_key or private_key_path; or an authenticator.",
-            )
+        require_one_way(values, who=cast("str", cls.__name__))
         return values
 
     @contextmanager
