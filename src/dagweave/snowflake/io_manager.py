@@ -108,7 +108,7 @@ class SnowflakeIOManager(WarehouseIOManagerFactory):
     """
 
     # A wrong field must not show the password beside it.
-    model_config = ConfigDict(hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
     database: str = Field(description="The database of tables whose metadata names none.")
     account: str = Field(

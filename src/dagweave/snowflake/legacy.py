@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dagster import resource
 
+from dagweave._dagster.private import LazyConfigSchema
 from dagweave.snowflake.resource import SnowflakeResource
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from dagweave.snowflake.connection import SnowflakeConnection
 
 
-@resource(config_schema=SnowflakeResource.to_config_schema())
+@resource(config_schema=LazyConfigSchema(SnowflakeResource.to_config_schema))
 def snowflake_resource(context: InitResourceContext) -> SnowflakeConnection:
     """Yields a `SnowflakeConnection`. Deprecated: use `SnowflakeResource`."""
     warnings.warn(

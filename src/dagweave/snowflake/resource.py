@@ -52,7 +52,7 @@ class SnowflakeResource(
     """
 
     # A wrong field must not show the password beside it.
-    model_config = ConfigDict(hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True, defer_build=True)
 
     account: str | None = Field(
         default=None,
