@@ -332,11 +332,12 @@ class Writing:
         *deleted, inserted = [batch.run(each) for each in found]
         return _Done(deleted=deleted, inserted=[inserted])
 
-    def _condition(self, intent: _Intent, rows: Sql) -> Condition:
-        if intent.before is None:
+    def _condition(self, intent: _Intent, rows: Sql | None = None) -> Condition:
+        if intent.before is None and rows is not None:
             # The table may be made with the batch, and not be there to be asked.
             return self._condition_on(rows, intent)
-        return self.tables.condition(self.plan.table, self.plan.slice, intent.before)
+        columns = intent.before or intent.columns
+        return self.tables.condition(self.plan.table, self.plan.slice, columns)
 
     def _note(self, batch: Batch, intent: _Intent) -> None:
         """Note, with the rows, what is to be known of them later."""
