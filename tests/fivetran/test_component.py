@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import AssetKey, DagsterInstance, Definitions
+from dagster import AssetKey, Definitions
 
 from dagweave.fivetran import FivetranAccountComponent
 from dagweave.testing import FivetranServer
@@ -45,7 +45,7 @@ def test_yaml_becomes_assets_a_sensor_and_checks_that_run(server: FivetranServer
     (sensor,) = defs.sensors or ()
     assert sensor.name == "fivetran_acme__sync_status_sensor"
     job = defs.resolve_implicit_global_asset_job_def()
-    result = job.execute_in_process(instance=DagsterInstance.ephemeral())
+    result = job.execute_in_process()
     (event,) = result.get_asset_materialization_events()
     assert event.asset_key == AssetKey(["raw", "orders"])
     assert "dagster/column_schema" in event.materialization.metadata

@@ -37,8 +37,9 @@ def server(fivetran_server: FivetranServer) -> FivetranServer:
 
 
 def tick(sensor: Any, cursor: str | None = None, **given: Any) -> Any:
-    given.setdefault("instance", DagsterInstance.ephemeral())
-    return sensor(build_sensor_context(cursor=cursor, **given))
+    # An instance that is left to the collector of garbage warns in whatever test it is collected.
+    with DagsterInstance.ephemeral() as own:
+        return sensor(build_sensor_context(cursor=cursor, **{"instance": own, **given}))
 
 
 def test_each_sync_is_reported_once_by_one_call_for_all_connections(
@@ -86,15 +87,15 @@ def test_the_cursor_of_the_official_sensor_is_understood(server: FivetranServer,
 
 
 def test_a_sync_that_a_run_recorded_is_not_reported_again(server: FivetranServer, make: Any):
-    instance = DagsterInstance.ephemeral()
     workspace = make()
     assets = build_fivetran_assets_definitions(
         workspace=workspace, connector_selector_fn=lambda connector: connector.id == "shop_id"
     )
-    materialize(assets, resources={"fivetran": workspace}, instance=instance)
     sensor = build_fivetran_polling_sensor(workspace=workspace)
+    with DagsterInstance.ephemeral() as instance:
+        materialize(assets, resources={"fivetran": workspace}, instance=instance)
 
-    assert tick(sensor, instance=instance).asset_events == []
+        assert tick(sensor, instance=instance).asset_events == []
 
 
 def test_a_sync_that_failed_is_reported_with_what_fivetran_says(server: FivetranServer, make: Any):

@@ -328,21 +328,21 @@ def test_a_retry_after_a_failed_sync_begins_another(
 def test_a_run_that_does_another_one_all_again_begins_a_sync_of_its_own(
     fivetran_server: FivetranServer, shop: FivetranConnection, make: Any
 ):
-    instance = DagsterInstance.ephemeral()
     fivetran_server.script("shop_id", FivetranSync("endless"))
     workspace = make(poll_timeout=0.2)
     (assets,) = build_fivetran_assets_definitions(workspace=workspace)
     defs = Definitions(assets=[assets], resources={"fivetran": workspace})
     job = defs.resolve_implicit_global_asset_job_def()
-    first = job.execute_in_process(instance=instance, raise_on_error=False)
-    assert not first.success
-    run = instance.get_run_by_id(first.run_id)
-    assert run is not None
-    assert "shop_id" in run.tags["dagweave/sync/shop_id"]
-    fivetran_server.finish("shop_id")
+    with DagsterInstance.ephemeral() as instance:
+        first = job.execute_in_process(instance=instance, raise_on_error=False)
+        assert not first.success
+        run = instance.get_run_by_id(first.run_id)
+        assert run is not None
+        assert "shop_id" in run.tags["dagweave/sync/shop_id"]
+        fivetran_server.finish("shop_id")
 
-    # The tag of another run, as a re-execution of everything copies it, is not taken up.
-    again = job.execute_in_process(instance=instance, raise_on_error=False, tags=dict(run.tags))
+        # The tag of another run, as a re-execution of everything copies it, is not taken up.
+        again = job.execute_in_process(instance=instance, raise_on_error=False, tags=dict(run.tags))
 
     assert again.success
     assert shop.begun == ["sync", "sync"]
