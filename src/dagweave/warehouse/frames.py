@@ -262,8 +262,13 @@ class DuckDBRelations:
         return _imported(frame, self.columns(frame))
 
     def columns(self, frame: Any) -> list[tuple[str, str]]:
-        """Name and type of each column."""
-        return [(name, str(type_)) for name, type_ in zip(frame.columns, frame.types, strict=True)]
+        """Name and type of each column; nothing if its connection is closed, which `to_stream` tells."""
+        try:
+            return [
+                (name, str(type_)) for name, type_ in zip(frame.columns, frame.types, strict=True)
+            ]
+        except _library("duckdb").ConnectionException:
+            return []
 
     def from_source(self, source: Source) -> Any:
         """A relation over the source's rows, in memory: DuckDB may go over them more than once."""
