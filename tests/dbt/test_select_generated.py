@@ -75,7 +75,7 @@ def test_hooks_lead_from_node_to_node_but_are_not_selected(
     assert found == {"model.shop.orders", "model.shop.users"}
 
 
-def tested(write_manifest: Callable[..., Path], **selectors: Any) -> Manifest:
+def two_models_under_test(write_manifest: Callable[..., Path], **selectors: Any) -> Manifest:
     """Two models on two sources, with a test of both models, and one of a model and a source."""
     both = {"depends_on": {"nodes": ["model.shop.a", "model.shop.b"]}}
     source = {"depends_on": {"nodes": ["model.shop.a", "source.shop.raw.t"]}}
@@ -95,7 +95,7 @@ def test_a_union_in_yaml_brings_no_tests_that_its_parts_do_not_bring(
     write_manifest: Callable[..., Path],
 ):
     parts = [{"method": "fqn", "value": "a"}, {"method": "fqn", "value": "b"}]
-    manifest = tested(write_manifest, two={"union": parts})
+    manifest = two_models_under_test(write_manifest, two={"union": parts})
 
     by_name = select(manifest, selector="two", indirect="cautious").ids
     written = select(manifest, select="a b", indirect="cautious").ids
@@ -107,7 +107,7 @@ def test_a_union_in_yaml_brings_no_tests_that_its_parts_do_not_bring(
 def test_what_is_combined_does_not_count_sources_as_buildable(
     write_manifest: Callable[..., Path],
 ):
-    manifest = tested(write_manifest)
+    manifest = two_models_under_test(write_manifest)
 
     # A part by itself does; what waits for two parts does not.
     assert "test.shop.with_source" in select(manifest, select="a", indirect="buildable").ids
@@ -117,7 +117,7 @@ def test_what_is_combined_does_not_count_sources_as_buildable(
 
 def test_everything_with_its_parents_reaches_the_sources(write_manifest: Callable[..., Path]):
     sought = {"method": "fqn", "value": "*", "parents": True}
-    manifest = tested(write_manifest, all=sought)
+    manifest = two_models_under_test(write_manifest, all=sought)
 
     assert "source.shop.raw.t" in select(manifest, selector="all").ids
     assert "source.shop.raw.t" not in select(manifest, select="fqn:*").ids
@@ -131,8 +131,10 @@ def test_a_part_with_an_exclusion_only_excludes_but_a_selector_with_one_is_whole
     anonymous = {"union": [{"method": "fqn", "value": "a"}, b, exclusive]}
 
     # dbt writes what a selector names in the place of its name.
-    by_name = tested(write_manifest, day=exclusive, all={"union": [source, exclusive]})
-    plain = tested(write_manifest, all=anonymous)
+    by_name = two_models_under_test(
+        write_manifest, day=exclusive, all={"union": [source, exclusive]}
+    )
+    plain = two_models_under_test(write_manifest, all=anonymous)
 
     assert select(plain, selector="all", indirect="empty").ids == {"model.shop.b"}
     assert {"model.shop.b", "source.shop.raw.t"} <= select(by_name, selector="all").ids
@@ -177,7 +179,7 @@ def test_an_absolute_path_is_refused(write_manifest: Callable[..., Path]):
 
 
 def test_a_kind_that_is_never_selected_finds_nothing(write_manifest: Callable[..., Path]):
-    manifest = tested(write_manifest)
+    manifest = two_models_under_test(write_manifest)
 
     assert select(manifest, select="resource_type:fixture resource_type:macro").ids == frozenset()
 
