@@ -896,12 +896,12 @@ def test_a_run_that_takes_up_a_failed_one_runs_the_steps_that_were_left(
     with execute_job(reconstructable(shop_job), instance, reexecution_options=options) as again:
         assert again.success
 
+    # The test of orders, which this definition does not build, went well in the first run.
     assert {file.parent.name.rsplit("-", 2)[0] for file in ran.artifacts - before} == {
         "shop__stg_orders",
         "shop__order_history",
         "shop__tests__stg_orders__stg_customers",
-        "shop__tests__orders__stg_customers",
-    } - {""}
+    }
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the warm runner is of Linux")
