@@ -106,7 +106,31 @@ def test_an_alert_that_cannot_be_opened_leaves_the_run_as_it_is(
     assert pagerduty_server.routing_key not in logs
 
 
+@pytest.mark.parametrize("letter", ["x", "я", "\N{FIRE}", '"'])
+def test_an_error_of_any_language_fits_into_an_event(
+    letter: str, pagerduty_server: PagerDutyServer, instance: dg.DagsterInstance
+):
+    @dg.op
+    def breaks() -> None:
+        raise ValueError(letter * 300_000)
+
+    @dg.job(hooks={pagerduty_on_failure("critical")})
+    def nightly() -> None:
+        breaks()
+
+    service = PagerDutyService(routing_key=dg.EnvVar("PAGERDUTY_ROUTING_KEY"), max_retries=0)
+    nightly.execute_in_process(
+        instance=instance, resources={"pagerduty": service}, raise_on_error=False
+    )
+
+    assert len(pagerduty_server.incidents) == 1
+
+
 def test_a_severity_that_there_is_not_is_refused_where_it_is_written():
+    with pytest.raises(InvalidInput, match="'fatal' is no severity"):
+        make_pagerduty_on_run_failure_sensor("fatal")
+    with pytest.raises(InvalidInput, match="'fatal' is no severity"):
+        PagerDutyService(routing_key="R" * 32).notifier(severity="fatal")
     with pytest.raises(InvalidInput, match="'fatal' is no severity"):
         pagerduty_on_failure("fatal")  # pyright: ignore[reportArgumentType] -- on purpose
 

@@ -193,3 +193,12 @@ def test_binary_in_an_error_becomes_something_that_can_be_sent():
 
     assert "PK\N{REPLACEMENT CHARACTER}" in text
     text.encode()
+
+
+def test_a_call_in_the_cause_of_an_error_calls_nobody_when_somebody_repeats_the_whole_error():
+    whole = "boom: RuntimeError: outer\nThe above was caused by: ValueError: <!channel> help"
+    notice = replace(
+        NOTICE, details="boom: RuntimeError: outer", full_details=whole, message=f"Look: {whole}"
+    )
+
+    assert not CALLS_A_CHANNEL.search(render(notice).text)

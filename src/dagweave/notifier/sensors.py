@@ -18,6 +18,7 @@ from dagster import (
     SkipReason,
 )
 
+from dagweave._kernel.errors import InvalidInput
 from dagweave.notifier.selection import is_monitored, keys_of
 from dagweave.notifier.stories import check_news, freshness_news, run_news
 from dagweave.notifier.watch import News, Watch
@@ -99,9 +100,15 @@ def notify_on_run_failure(
         options: See `SensorOptions`.
 
     Raises:
-        InvalidInput: In a tick: the cursor is of another sensor.
+        InvalidInput: Both `monitored_jobs` and `monitor_all_code_locations` are given. In a tick: the
+            cursor is of another sensor.
     """
     everywhere, base_url = _scope(options)
+    if everywhere and monitored_jobs:
+        raise InvalidInput(
+            f"The sensor {name!r} cannot watch some jobs and all code locations at once.",
+            remedy="Give monitored_jobs or monitor_all_code_locations, not both.",
+        )
 
     def story(context: SensorEvaluationContext, entry: EventLogEntry) -> News | None:
         run = context.instance.get_run_by_id(entry.run_id)

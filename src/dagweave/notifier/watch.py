@@ -16,7 +16,7 @@ from dagweave._kernel.clock import SYSTEM_CLOCK
 from dagweave._kernel.errors import DagweaveError
 from dagweave._kernel.redact import redact
 from dagweave.notifier.memory import OVERLAP, Memory, Waiting, read
-from dagweave.notifier.text import printable
+from dagweave.notifier.text import cut, printable
 from dagweave.notifier.trouble import told
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _LONGEST_TICK_S = 25.0
 # After so many time-outs and the like in one tick, the destination is down until the next.
 _MOST_FAILURES = 3
+# In characters. Hundreds of notices may wait in a cursor.
+_LONGEST_REASON = 300
 # With more than these waiting, nothing new is begun: a cursor is read and written by every tick.
 _MOST_WAITING = 500
 _EVENTS_PER_TICK = 200
@@ -209,7 +211,8 @@ class _Tick:
         # What only this notice is to blame for holds up no other.
         self.failures += isinstance(error, DagweaveError) and error.retryable
         # A cursor holds no half characters.
-        self.reason = printable(redact(f"{type(error).__name__}: {error}").partition("\n")[0])
+        line = redact(f"{type(error).__name__}: {error}").partition("\n")[0]
+        self.reason = cut(printable(line), _LONGEST_REASON).replace("\n", " ")
         return self.reason
 
     def _must_end(self) -> bool:

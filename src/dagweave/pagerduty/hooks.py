@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-from dagweave._kernel.errors import InvalidInput
 from dagweave.notifier import SendsOnly, Severity, notify_on
 from dagweave.notifier.renamed import web_address
+from dagweave.pagerduty.message import require_severity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,11 +47,7 @@ def pagerduty_on_failure(
     Raises:
         InvalidInput: There is no such severity.
     """
-    if severity not in get_args(Severity):
-        raise InvalidInput(
-            f"{severity!r} is no severity of PagerDuty's.",
-            remedy=f"Use one of: {', '.join(get_args(Severity))}.",
-        )
+    require_severity(severity)
     return notify_on(
         "failed",
         lambda context: context.resources.pagerduty.notifier(severity=severity),

@@ -5,22 +5,39 @@ https://developer.pagerduty.com/docs/send-alert-event
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from dagweave._kernel.errors import InvalidInput
+from dagweave.notifier.notice import Severity
 from dagweave.notifier.text import cut, printable
 from dagweave.pagerduty.client import fitting_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dagweave.notifier.notice import Notice, Severity
+    from dagweave.notifier.notice import Notice
 
 LONGEST_SUMMARY = 1_024
-# Far below what an event may hold in all; a person reads none of it to its end.
+# In bytes as the event is written, far below what it may hold in all; a person reads none of it to
+# its end.
 _LONGEST_DETAIL = 50_000
 _MOST_NAMES = 50
 CLIENT = "Dagster"
+
+
+def require_severity(severity: str) -> None:
+    """Refuse what PagerDuty would refuse of every alert.
+
+    Raises:
+        InvalidInput: There is no such severity.
+    """
+    if severity not in get_args(Severity):
+        raise InvalidInput(
+            f"{severity!r} is no severity of PagerDuty's.",
+            remedy=f"Use one of: {', '.join(get_args(Severity))}.",
+        )
 
 
 def trigger(notice: Notice, severity: Severity | None = None) -> dict[str, Any]:
@@ -66,8 +83,17 @@ def _details(notice: Notice) -> Iterator[tuple[str, Any]]:
         ("partition", notice.partition),
         ("failed checks", list(notice.failed_checks[:_MOST_NAMES])),
         ("owners", list(notice.owners[:_MOST_NAMES])),
-        ("error", cut(printable(notice.details), _LONGEST_DETAIL)),
-        ("traceback", cut(printable(notice.full_details), _LONGEST_DETAIL)),
+        ("error", _detail(notice.details)),
+        ("traceback", _detail(notice.full_details)),
     ):
         if value:
             yield name, value
+
+
+def _detail(text: str) -> str:
+    return cut(printable(text), _LONGEST_DETAIL, width=_written)
+
+
+def _written(character: str) -> int:
+    """How many bytes a character takes in the JSON of an event."""
+    return len(json.dumps(character)) - 2

@@ -13,7 +13,7 @@ from pydantic import Field
 from dagweave._kernel.errors import InvalidInput
 from dagweave.notifier import Severity
 from dagweave.pagerduty.client import PagerDutyClient, fitting_key
-from dagweave.pagerduty.message import short, trigger
+from dagweave.pagerduty.message import require_severity, short, trigger
 
 if TYPE_CHECKING:
     from dagweave.notifier import Ability, Notice
@@ -184,7 +184,12 @@ class PagerDutyService(ConfigurableResource["PagerDutyService"]):
 
         Args:
             severity: In place of each notice's own.
+
+        Raises:
+            InvalidInput: There is no such severity.
         """
+        if severity is not None:
+            require_severity(severity)
         return PagerDutyNotifier(self._client(), severity)
 
     def _act(self, action: str, dedup_key: str) -> dict[str, Any]:

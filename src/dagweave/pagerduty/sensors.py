@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Unpack
 
 from dagweave.notifier import SensorOptions, Severity, notify_on_run_failure
+from dagweave.pagerduty.message import require_severity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,11 @@ def make_pagerduty_on_run_failure_sensor(
         monitored_jobs: Jobs of this code location, and selectors of others'; all of this code
             location if there are none.
         options: See `dagweave.notifier.SensorOptions`.
+
+    Raises:
+        InvalidInput: There is no such severity.
     """
+    require_severity(severity)
     options["required_resource_keys"] = {"pagerduty", *options.get("required_resource_keys", ())}
     return notify_on_run_failure(
         lambda context: context.resources.pagerduty.notifier(severity=severity),

@@ -98,10 +98,11 @@ def _own_words(
     notice: Notice, message: str, remark: str | None
 ) -> tuple[str, tuple[Mapping[str, Any], ...]]:
     below = "".join(f"\n{line}" for line in (remark, notice.link and _link(notice.link)) if line)
-    text = cut(quoted_harmlessly(message, notice.details), LONGEST_TEXT - len(below)) + below
+    # Whoever repeats an error may repeat all of it, its causes included.
+    error = f"{notice.details}\n{notice.full_details}"
+    text = cut(quoted_harmlessly(message, error), LONGEST_TEXT - len(below)) + below
     blocks: list[dict[str, Any]] = [
-        each_text(block, lambda part: quoted_harmlessly(part, notice.details))
-        for block in notice.blocks
+        each_text(block, lambda part: quoted_harmlessly(part, error)) for block in notice.blocks
     ]
     if blocks and remark:
         blocks.append(_context(remark))
