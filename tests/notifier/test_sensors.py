@@ -221,6 +221,28 @@ def test_notices_that_can_never_be_sent_hold_up_no_other(watcher: Watcher, pager
     assert told.startswith("1 sent, 5 could not be sent and will be tried again (KeyError:")
 
 
+def test_a_cursor_holds_little_of_why_a_notice_waits(watcher: Watcher, pager: Pager):
+    def badly(context, notice: Notice, run: dg.DagsterRun, entry: dg.EventLogEntry) -> Notice:
+        raise KeyError("x" * 100_000)
+
+    sensor = notify_on_run_failure(lambda _: pager, rewrite=badly)
+    watcher.tick(sensor)
+    run(watcher)
+
+    watcher.tick(sensor)
+
+    assert watcher.cursor is not None
+    assert "KeyError" in watcher.cursor
+    assert len(watcher.cursor) < 2_000
+
+
+def test_some_jobs_and_all_code_locations_are_not_watched_at_once(pager: Pager):
+    with pytest.raises(InvalidInput, match="cannot watch some jobs and all code locations at once"):
+        notify_on_run_failure(
+            lambda _: pager, monitored_jobs=[nightly], monitor_all_code_locations=True
+        )
+
+
 def test_after_a_bounded_time_a_notice_is_given_up_and_the_reason_is_logged(
     watcher: Watcher, pager: Pager, capsys: pytest.CaptureFixture[str]
 ):
