@@ -120,6 +120,13 @@ def test_a_webhook_that_hangs_is_given_up_on_in_time(receiver: Receiver):
     assert len(receiver.calls) == 1
 
 
+def test_an_empty_secret_is_no_secret_and_is_refused():
+    with pytest.raises(InvalidInput, match="The secret of a webhook is empty"):
+        WebhookNotifier("http://x/hook", secret="")
+    with pytest.raises(InvalidInput, match="The secret of a webhook is empty"):
+        verify_signature(b"{}", {}, "")
+
+
 def test_a_secret_is_in_no_repr():
     assert "s3cr3t" not in repr(WebhookNotifier("http://x/s3cr3t", secret="s3cr3t"))
     assert "s3cr3t" not in repr(AppriseNotifier("mailto://me:s3cr3t@example.org"))

@@ -7,7 +7,6 @@ Definitions load offline: from the snapshot, if there is one. `dagweave refresh`
 from __future__ import annotations
 
 import logging
-import os
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dagweave._dagster import private
+from dagweave._dagster.development import using_dagster_dev
 from dagweave._kernel.errors import DagweaveError
 from dagweave._kernel.state import Snapshot, SnapshotUnusable, StateFile
 
@@ -47,11 +47,6 @@ class _Refresh:
 
 
 _refresh: ContextVar[_Refresh | None] = ContextVar("refresh", default=None)
-
-
-def using_dagster_dev() -> bool:
-    """Whether this process belongs to `dagster dev` or `dg dev`."""
-    return bool(os.environ.get("DAGSTER_IS_DEV_CLI"))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from dagweave._dagster.development import using_dagster_dev
 from dagweave._kernel.errors import InvalidInput, WaitTimeout
 from dagweave.dbt.run import environment, find_dbt, run_to_end
 
@@ -24,11 +25,6 @@ _LARGE_FILE_BYTES: Final = 1_000_000
 _READ: Final = frozenset({".sql", ".py", ".yml", ".yaml", ".csv", ".md", ".json"})
 _SKIPPED: Final = frozenset({".git", "__pycache__", "logs", "node_modules", ".venv", "venv"})
 _VARIABLE: Final = re.compile(rb"env_var\s*\(\s*(?:'([^']+)'|\"([^\"]+)\")?")
-
-
-def using_dagster_dev() -> bool:
-    """Whether this process belongs to `dagster dev`."""
-    return bool(os.environ.get("DAGSTER_IS_DEV_CLI"))
 
 
 class DbtProjectPreparer:

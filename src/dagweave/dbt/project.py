@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import yaml
 
+from dagweave._dagster.development import using_dagster_dev
 from dagweave._kernel.errors import InvalidInput
-from dagweave.dbt.prepare import DagsterDbtProjectPreparer, DbtProjectPreparer, using_dagster_dev
+from dagweave.dbt.prepare import DagsterDbtProjectPreparer, DbtProjectPreparer
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from dagweave._dagster.development import using_dagster_dev
 from dagweave._kernel.errors import InvalidInput
 from dagweave.dbt.copying import copy_project
-from dagweave.dbt.prepare import using_dagster_dev
 
 if TYPE_CHECKING:
     from pathlib import Path

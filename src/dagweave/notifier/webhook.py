@@ -45,12 +45,20 @@ class WebhookNotifier:
         timeout_s: Longest wait for a connection, and for each part of an answer, in seconds.
         max_retries: How often a request is made again at most; only where the receiver cannot have
             acted on it.
+
+    Raises:
+        InvalidInput: The secret is empty, as of a variable that was set to nothing.
     """
 
     url: str = field(repr=False)
     secret: str | None = field(default=None, repr=False)
     timeout_s: float = 10.0
     max_retries: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse to send unsigned where a secret was meant."""
+        if self.secret is not None:
+            _require(self.secret)
 
     @property
     def abilities(self) -> frozenset[Ability]:
@@ -121,8 +129,9 @@ def verify_signature(
         max_age_s: How old a signature may be, in seconds: who records a request cannot use it later.
 
     Raises:
-        InvalidInput: It is unsigned, signed otherwise, or too old.
+        InvalidInput: It is unsigned, signed otherwise, or too old; or the secret is empty.
     """
+    _require(secret)
     given = {name.lower(): value for name, value in headers.items()}
     moment = given.get(TIMESTAMP_HEADER.lower(), "")
     signature = given.get(SIGNATURE_HEADER.lower(), "")
@@ -142,6 +151,14 @@ def verify_signature(
 def _path(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def _require(secret: str) -> None:
+    if not secret:
+        raise InvalidInput(
+            "The secret of a webhook is empty.",
+            remedy="Set it, in the variable that it comes from; None is no secret, and no signature.",
+        )
 
 
 def _signature(body: bytes, moment: str, secret: str) -> str:
