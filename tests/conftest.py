@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,14 @@ for number, handler in (
 def _a_working_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a test writes by a relative path lands in its own temporary folder."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _definitions_are_loaded_anew() -> Iterator[None]:
+    """A run that a test reconstructs tells its process for good that definitions are loaded for runs.
+
+    In `dagster dev` it is another process; here the tests after it would no longer be a code server.
+    """
+    yield
+    if loading := sys.modules.get("dagster._core.definitions.definitions_load_context"):
+        loading.DefinitionsLoadContext._instance = None

@@ -130,7 +130,7 @@ def test_a_run_that_fails_is_completed_by_its_retry(
     assert version
     assert full_run.success
     runs = sorted(
-        shop.project.project_dir.glob("target/*/run_results.json"),
+        shop.project.project_dir.glob(f"target/*-{full_run.run_id[:7]}-*/run_results.json"),
         key=lambda path: path.stat().st_mtime_ns,
     )
     first, second = (
